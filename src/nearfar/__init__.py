@@ -1,0 +1,70 @@
+"""nearfar: contrastive learning - putting what belongs together near and everything else far.
+
+    import nearfar as nf
+    loss = nf.contrast(nf.info_nce, x, y, nf.paired(), both_ways=True, temperature=0.05)
+    model = nf.train("pairs", data="pairs.jsonl")
+    vectors = model.encode(["..."])
+
+Public names exist here and only here, and load when first used: `import nearfar` imports neither torch nor numpy.
+The parts (`nf.info_nce`, `nf.paired`, ...) are found by their cards; `FACE` lists the few names that are no parts.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__version__ = "0.1.0"
+
+FACE = {
+    "Aligned": "nearfar.objectives.composed",
+    "Block": "nearfar.core.block",
+    "Card": "nearfar.core.card",
+    "DataError": "nearfar.core.errors",
+    "Local": "nearfar.objectives.composed",
+    "Model": "nearfar.core.model",
+    "NearfarError": "nearfar.core.errors",
+    "Objective": "nearfar.objectives.composed",
+    "OnRows": "nearfar.objectives.composed",
+    "Own": "nearfar.objectives.scored",
+    "Recipe": "nearfar.core.recipe",
+    "Relation": "nearfar.core.relation",
+    "ResourceError": "nearfar.core.errors",
+    "Rows": "nearfar.core.rows",
+    "Scored": "nearfar.objectives.scored",
+    "Similarity": "nearfar.maths.similarity",
+    "Terms": "nearfar.core.terms",
+    "UsageError": "nearfar.core.errors",
+    "cat": "nearfar.core.rows",
+    "cosine": "nearfar.maths.similarity",
+    "load": "nearfar.training.load",
+    "rows": "nearfar.core.rows",
+    "rule": "nearfar.core.rule",
+    "same": "nearfar.core.predicate",
+    "train": "nearfar.training.train",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("_"):
+        raise AttributeError(f"module 'nearfar' has no attribute {name!r}")
+    from importlib import import_module
+
+    if name in FACE:
+        value = getattr(import_module(FACE[name]), name)
+    else:
+        from nearfar.core.parts import public_names, unknown
+
+        names = public_names()
+        if name not in names:
+            hint = unknown(name, [*names, *FACE], "public name").remedy
+            raise AttributeError(f"module 'nearfar' has no attribute {name!r}; {hint}", name=name, obj=None)
+        value = names[name].load(name)
+    # A name that is a sub-module too (none today) would be overwritten by the import system; a test forbids it.
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    from nearfar.core.parts import public_names
+
+    return sorted({*globals(), *FACE, *public_names()})

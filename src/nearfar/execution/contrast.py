@@ -1,0 +1,103 @@
+"""`contrast`: the loss of a rule under a relation, as one scalar with its exact gradient, for any training loop.
+
+It tiles itself: a batch whose score matrix does not fit is swept in tiles of rows with the same loss and gradient, so the batch
+is bounded by its vectors and not by its square.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from nearfar.core.block import Block
+from nearfar.core.card import Card
+from nearfar.core.errors import UsageError
+from nearfar.core.predicate import Columns
+from nearfar.core.relation import Relation, as_relation
+from nearfar.core.rows import Rows, rows
+from nearfar.core.rule import Rule
+from nearfar.execution.evaluate import Tiling, evaluate
+from nearfar.maths.similarity import Similarity, cosine
+from nearfar.objectives.scored import Edit, OwnKeys, Scored
+
+CARD = Card(
+    name="contrast",
+    summary="the loss of a rule under a relation, in any training loop; tiles itself",
+    related=("info_nce", "paired"),
+)
+
+
+def contrast(
+    rule: Rule,
+    x: Rows | Tensor,
+    y: Rows | Tensor | None = None,
+    relation: Relation | Callable[[Columns, Columns], Block] | None = None,
+    *,
+    both_ways: bool = False,
+    temperature: float | Tensor = 1.0,
+    bias: float | Tensor = 0.0,
+    similarity: Similarity | Callable[[Rows, Rows], Any] = cosine,
+    keys: Callable[[Rows, Rows], Rows] | None = None,
+    own: OwnKeys | None = None,
+    edits: Sequence[Edit] = (),
+    weight: Callable[[Rows, Rows], Tensor] | None = None,
+    row: Literal["vector", "record"] = "vector",
+    reduce: Literal["mean", "log_mean_exp"] = "mean",
+    tile: Tiling = "auto",
+) -> Tensor:
+    """The loss of `rule` on queries `x` [q d] against keys `y` [k d] (x itself when None), a scalar with gradient.
+
+    `temperature` and `bias` may be learned tensors; so may anything else that the rule or the similarity closes over: every
+    leaf gets its exact gradient. Rows that lack what the rule needs are left out of sum and count. `tile` is "auto",
+    a number of rows, or None for one plain graph (needed to differentiate twice).
+    The other arguments are those of `Scored`.
+
+    Raises UsageError for shapes that do not fit, a temperature that is not positive, or a column that the relation
+    reads and the rows lack.
+
+    >>> import torch, nearfar as nf
+    >>> x = torch.randn(6, 4, requires_grad=True)
+    >>> y = x.detach() + 0.1 * torch.randn(6, 4)
+    >>> loss = nf.contrast(nf.info_nce, x, y, nf.paired(), both_ways=True, temperature=0.05)
+    >>> loss.backward()
+    >>> x.grad.shape
+    torch.Size([6, 4])
+    """
+    queries = rows(x)
+    table = queries if y is None else rows(y)
+    if relation is None and own is None:
+        raise UsageError(
+            "contrast needs a relation: who is a positive of whom",
+            remedy="pass nf.paired() for two tables of pairs, nf.multi_view() or nf.labelled() for one",
+        )
+    if (
+        queries.vectors.shape[-1] != table.vectors.shape[-1]
+        and isinstance(similarity, Similarity)
+        and similarity.prepare
+    ):
+        raise UsageError(
+            f"queries have {queries.vectors.shape[-1]} dimensions and keys {table.vectors.shape[-1]}",
+            remedy="project them to one size, or use a bilinear similarity",
+        )
+    if bool((torch.as_tensor(temperature).detach() <= 0).any()):
+        raise UsageError("the temperature must be positive", remedy="learn its logarithm: temperature=log_t.exp()")
+    if isinstance(tile, int) and tile < 1:
+        raise UsageError(f"a tile of {tile} rows", remedy='use tile="auto", None, or a number of at least 1')
+    term = Scored(
+        rule,
+        None if relation is None else as_relation(relation),
+        similarity=similarity,
+        temperature=temperature,
+        bias=bias,
+        both_ways=both_ways,
+        keys=keys,
+        own=own,
+        edits=edits,
+        weight=weight,
+        row=row,
+        reduce=reduce,
+    )
+    return evaluate(term, queries, table, tile).loss

@@ -1,0 +1,208 @@
+"""One direction of one contrastive term, and the losses of some of its rows. Plain and tiled running share this file.
+
+A sweep has a row side and a column side. Backwards (keys against queries) the roles are exchanged, but similarity and relation
+still see queries first, so that a bilinear map or a one-sided relation is transposed exactly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from nearfar.core.block import Block, join
+from nearfar.core.errors import UsageError
+from nearfar.core.rows import Rows
+from nearfar.core.rule import Rule, applies
+from nearfar.objectives.scored import Own, Scored, Tile
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """A term in one direction: rows against columns. `units` are what must not be cut: rows, or all rows of a record."""
+
+    term: Scored
+    rows: Rows
+    columns: Rows
+    backwards: bool
+    units: Units
+    own: Own | None = None
+
+    def losses(self, rows: Rows, columns: Rows, number: Tensor, units: slice, own: Own | None) -> tuple[Tensor, Tensor]:
+        """Loss [u] and count [u] of some units: their rows (numbered `number`), all columns, and their own keys."""
+        term = self.term
+        scores, block = self._shared(rows, columns)
+        if not self.backwards:
+            scores, block = self._with_own(rows, columns, scores, block, number, own)
+        for edit in term.edits:
+            with torch.no_grad():
+                block = replace(edit(Tile(rows, columns, scores.detach(), block, number)), channels=block.channels)
+        scores = self._tempered(scores, block, number)
+        if term.row == "record":
+            scores, block = self.units.gather(units, scores, block)
+        return _apply(term.rule, scores, block)
+
+    def _shared(self, rows: Rows, columns: Rows) -> tuple[Tensor, Block]:
+        """Scores of the shared keys and the relation's weights: [rows, columns], or no column without a relation."""
+        term = self.term
+        if term.relation is None:
+            empty = rows.vectors.new_zeros(len(rows), 0)
+            return empty, Block(empty.bool(), empty.bool())
+        queries, keys = (columns, rows) if self.backwards else (rows, columns)
+        made = term.similarity(queries, keys)
+        scores, channels = made if isinstance(made, tuple) else (made, {})
+        block = term.relation(queries.columns, keys.columns)
+        expected = (len(queries), len(keys))
+        for what, matrix in (
+            ("similarity", scores),
+            ("relation's positives", block.pos),
+            ("relation's negatives", block.neg),
+        ):
+            if tuple(matrix.shape) != expected:
+                raise UsageError(
+                    f"the {what} gave a matrix of shape {list(matrix.shape)} for {expected[0]} queries and {expected[1]} keys",
+                    remedy="return one entry per query and key, queries first",
+                )
+        block = replace(block, channels=channels)
+        return (scores.T, block.map(lambda m: m.T)) if self.backwards else (scores, block)
+
+    def _with_own(
+        self, rows: Rows, columns: Rows, scores: Tensor, block: Block, number: Tensor, own: Own | None
+    ) -> tuple[Tensor, Block]:
+        maker = self.term.own
+        if own is None and callable(maker) and not isinstance(maker, (Tensor, Own)):
+            own = maker(Tile(rows, columns, scores, block, number))
+        if own is None:
+            return scores, block
+        vectors = own.vectors
+        if vectors is None:
+            if own.index is None:
+                raise UsageError(
+                    "own keys have neither vectors nor an index", remedy="Own(vectors=...) or Own(index=...)"
+                )
+            vectors = columns.vectors[own.index]
+        elif (prepare := getattr(self.term.similarity, "prepare", None)) is not None:
+            vectors = prepare(vectors)
+
+        def one(row: Tensor, keys: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+            made = self.term.similarity(Rows(row[None]), Rows(keys))
+            scores, channels = made if isinstance(made, tuple) else (made, {})
+            return scores[0], {k: v[0] for k, v in channels.items()}
+
+        own_scores, channels = torch.vmap(one)(rows.vectors, vectors)
+        none, every = torch.zeros_like(own_scores, dtype=torch.bool), torch.ones_like(own_scores, dtype=torch.bool)
+        pos = none if own.pos is None else own.pos
+        neg = (every if own.pos is None else ~pos.bool()) if own.neg is None else own.neg
+        if self.term.relation is None:
+            return own_scores, Block(pos, neg, channels)
+        return torch.cat([scores, own_scores], 1), join(block, Block(pos, neg, channels))
+
+    def _tempered(self, scores: Tensor, block: Block, number: Tensor) -> Tensor:
+        term = self.term
+        if "temperature" in block.channels:
+            scores = scores / block.channels["temperature"]
+        temperature = term.temperature
+        if isinstance(temperature, Tensor) and temperature.ndim == 1 and len(temperature) > 1:
+            if self.backwards:
+                raise UsageError(
+                    "a temperature for every query has no meaning for keys against queries",
+                    remedy="use both_ways=False, or a scalar temperature",
+                )
+            temperature = temperature[number][:, None]
+        return scores / temperature + term.bias
+
+
+def _apply(rule: Rule, scores: Tensor, block: Block) -> tuple[Tensor, Tensor]:
+    """The rule on the rows it applies to; the others have loss 0 and count 0 and never reach it, nor does its gradient."""
+    valid = applies(rule, block)
+    if bool(valid.all()):
+        return _call(rule, scores, block)
+    index = valid.nonzero()[:, 0]
+    if len(index):
+        loss, count = _call(rule, scores[index], block.map(lambda m: m[index]))
+    else:
+        loss, count = scores[index].sum(1), scores.new_zeros(0)
+    place = torch.zeros(len(valid), dtype=loss.dtype, device=loss.device)
+    return place.index_put((index,), loss), torch.zeros_like(place).index_put((index,), count.to(place.dtype))
+
+
+def _call(rule: Rule, scores: Tensor, block: Block) -> tuple[Tensor, Tensor]:
+    made = rule(scores, block)
+    loss, count = made if isinstance(made, tuple) else (made, torch.ones_like(scores[:, 0]).detach())
+    if tuple(loss.shape) != (len(scores),):
+        raise UsageError(
+            f"the rule gave a loss of shape {list(loss.shape)} for {len(scores)} rows",
+            remedy="a rule returns one loss per row of scores: reduce over the keys (dim 1) only",
+        )
+    return loss, count
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """What a tile may not cut: single rows, or (row="record") all rows of one record."""
+
+    order: Tensor | None
+    starts: Tensor
+    widest: int
+
+    @staticmethod
+    def of(term: Scored, rows: Rows) -> Units:
+        """Rows in order, or records in the order of their ids with their rows together."""
+        if term.row == "vector":
+            return Units(None, torch.arange(len(rows) + 1), 1)
+        if "record" not in rows.columns:
+            raise UsageError('row="record" needs a column `record`', remedy="nf.rows(vectors, record=...)")
+        order = torch.argsort(rows.columns["record"], stable=True)
+        _, counts = torch.unique_consecutive(rows.columns["record"][order], return_counts=True)
+        starts = torch.cat([counts.new_zeros(1), counts.cumsum(0)]).cpu()
+        return Units(order, starts, int(counts.max()) if len(counts) else 1)
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def numbers(self, units: slice, device: torch.device) -> Tensor:
+        """The row numbers of some units."""
+        first, last = int(self.starts[units.start]), int(self.starts[units.stop])
+        return torch.arange(first, last, device=device) if self.order is None else self.order[first:last]
+
+    def gather(self, units: slice, scores: Tensor, block: Block) -> tuple[Tensor, Block]:
+        """All rows of a record side by side: [rows, k] -> [records, widest * k]; what is missing has weight zero."""
+        starts = self.starts[units.start : units.stop + 1]
+        counts = starts[1:] - starts[:-1]
+        widest = int(counts.max())
+        if bool((counts == widest).all()):
+            return scores.reshape(len(counts), -1), block.map(lambda m: m.reshape(len(counts), -1))
+        place = torch.cat([i * widest + torch.arange(int(c)) for i, c in enumerate(counts)]).to(scores.device)
+
+        def spread(matrix: Tensor) -> Tensor:
+            padded = matrix.new_zeros(len(counts) * widest, matrix.shape[1])
+            return padded.index_put((place,), matrix).reshape(len(counts), -1)
+
+        return spread(scores), block.map(spread)
+
+
+def sweeps(term: Scored, queries: Rows, keys: Rows) -> list[Sweep]:
+    """The once-a-step stage of a term: keys made, vectors prepared; then one sweep a direction.
+
+    In the backward direction the rows are the keys as given (a queue or noise is no query).
+    """
+    given = keys
+    if term.keys is not None:
+        keys = term.keys(queries, keys)
+    prepare = getattr(term.similarity, "prepare", None)
+    if prepare is not None:
+        same = keys is queries
+        queries = queries.with_vectors(prepare(queries.vectors))
+        keys_ready = queries if same else keys.with_vectors(prepare(keys.vectors))
+        given = keys_ready if given is keys else given.with_vectors(prepare(given.vectors))
+        keys = keys_ready
+    own = None
+    if isinstance(term.own, (Tensor, Own)):
+        own = term.own if isinstance(term.own, Own) else Own(vectors=term.own)
+    made = [Sweep(term, queries, keys, False, Units.of(term, queries), own)]
+    if term.both_ways:
+        if term.relation is None:
+            raise UsageError("keys of a row alone have no backward direction", remedy="use both_ways=False")
+        made.append(Sweep(term, given, queries, True, Units.of(term, given)))
+    return made

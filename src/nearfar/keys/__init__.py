@@ -1,0 +1,1 @@
+"""Keys beyond the batch: queues and other memories."""

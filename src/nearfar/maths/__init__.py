@@ -1,0 +1,1 @@
+"""Formulas that several parts share: similarities, weighted log-sum-exp, Sinkhorn, rank fusion."""

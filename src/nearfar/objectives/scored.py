@@ -1,0 +1,87 @@
+"""`Scored`: one contrastive term - a rule, a relation, and how a row of scores is made. No tensors of a batch in it.
+
+A row of scores is made in two stages. Once a step, on all rows: `keys` (a queue, noise keys, prototypes). Then for each tile
+of rows: similarity, the row's `own` keys, `edits` of the block, temperature and bias, and the rule. `nearfar.execution`
+runs it: plain, in tiles, across ranks, always the same loss and gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from nearfar.core.block import Block
+from nearfar.core.relation import Relation
+from nearfar.core.rows import Rows
+from nearfar.core.rule import Rule
+from nearfar.maths.similarity import Similarity, cosine
+
+
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """What an edit or a maker of own keys sees: rows of queries against all keys, before temperature and bias.
+
+    `number` [q] are the positions of these queries in the whole batch: chance must be drawn by them (or by a column), never
+    by the position in the tile.
+    """
+
+    queries: Rows
+    keys: Rows
+    scores: Tensor
+    block: Block
+    number: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Own:
+    """Keys of one row alone: `vectors` [q s d], or `index` [q s] into the shared keys, and their weights [q s].
+
+    Without weights they are negatives.
+    """
+
+    vectors: Tensor | None = None
+    index: Tensor | None = None
+    pos: Tensor | None = None
+    neg: Tensor | None = None
+
+
+Edit = Callable[[Tile], Block]
+OwnKeys = Tensor | Own | Callable[[Tile], Own]
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """A contrastive term.
+
+    rule         (scores [q k], Block) -> loss [q], or (loss [q], count [q])
+    relation     (columns of queries, columns of keys) -> Block; None: a row competes with its own keys only
+    similarity   (Rows, Rows) -> scores [q k], or (scores, channels); a channel named "temperature" divides the scores
+    temperature  a number, a learned scalar, or [n] one a query; scores are divided by it
+    bias         added after the temperature
+    both_ways    the mean of queries against keys and keys against queries, the relation transposed
+    keys         once a step (queries, keys) -> keys: a queue, noise keys; with or without gradient
+    own          keys of a row alone: [n s d] negatives, `Own` tables, or Tile -> Own
+    edits        Tile -> Block, without gradient: mining, dropping likely false negatives, reweighing
+    weight       (queries, keys) -> [n], weights of queries that may look at the whole batch, with gradient
+    row          "vector", or "record": all vectors of one record are one row
+    reduce       "mean" of rows, or "log_mean_exp" over rows
+    queries_from, keys_from  which streams feed it; keys_from None: the queries themselves
+    """
+
+    rule: Rule
+    relation: Relation | None
+    similarity: Similarity | Callable[[Rows, Rows], Tensor | tuple[Tensor, Mapping[str, Tensor]]] = cosine
+    temperature: float | Tensor = 1.0
+    bias: float | Tensor = 0.0
+    both_ways: bool = False
+    keys: Callable[[Rows, Rows], Rows] | None = None
+    own: OwnKeys | None = None
+    edits: Sequence[Edit] = ()
+    weight: Callable[[Rows, Rows], Tensor] | None = None
+    row: Literal["vector", "record"] = "vector"
+    reduce: Literal["mean", "log_mean_exp"] = "mean"
+    queries_from: str = "x"
+    keys_from: str | None = "y"
