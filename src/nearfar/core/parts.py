@@ -117,7 +117,9 @@ def write_index(path: Path, package: Path = PACKAGE) -> None:
 
 
 def _from_index(entry: dict[str, Any]) -> Part:
-    fields = {key: tuple(value) if isinstance(value, list) else value for key, value in entry["card"].items()}
+    fields: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in entry["card"].items()
+    }
     return Part(**(entry | {"card": Card(**fields), "file": str(PACKAGE / entry["file"])}))
 
 

@@ -94,6 +94,8 @@ def column(values: Any, device: torch.device | None = None) -> Tensor:
     """A column as a tensor: numbers as they are, strings as stable 63-bit hashes."""
     if isinstance(values, Tensor):
         return values.detach().to(device) if device is not None else values.detach()
+    if not isinstance(values, np.ndarray) and {isinstance(v, str) for v in values} == {True, False}:
+        raise DataError("a column mixes strings and other values", remedy="give one kind of value")
     array = np.asarray(values)
     if array.dtype.kind in "US" or (array.dtype == object and all(isinstance(v, str) for v in array)):
         array = np.array([string_id(str(v)) for v in array], dtype=np.int64)

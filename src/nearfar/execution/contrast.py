@@ -16,7 +16,7 @@ from nearfar.core.block import Block
 from nearfar.core.card import Card
 from nearfar.core.errors import UsageError
 from nearfar.core.predicate import Columns
-from nearfar.core.relation import Relation, as_relation
+from nearfar.core.relation import Relation
 from nearfar.core.rows import Rows, rows
 from nearfar.core.rule import Rule
 from nearfar.execution.evaluate import Tiling, evaluate
@@ -88,7 +88,7 @@ def contrast(
         raise UsageError(f"a tile of {tile} rows", remedy='use tile="auto", None, or a number of at least 1')
     term = Scored(
         rule,
-        None if relation is None else as_relation(relation),
+        relation,
         similarity=similarity,
         temperature=temperature,
         bias=bias,

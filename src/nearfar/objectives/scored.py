@@ -14,6 +14,7 @@ from typing import Literal
 from torch import Tensor
 
 from nearfar.core.block import Block
+from nearfar.core.predicate import Columns
 from nearfar.core.relation import Relation
 from nearfar.core.rows import Rows
 from nearfar.core.rule import Rule
@@ -72,7 +73,7 @@ class Scored:
     """
 
     rule: Rule
-    relation: Relation | None
+    relation: Relation | Callable[[Columns, Columns], Block] | None
     similarity: Similarity | Callable[[Rows, Rows], Tensor | tuple[Tensor, Mapping[str, Tensor]]] = cosine
     temperature: float | Tensor = 1.0
     bias: float | Tensor = 0.0

@@ -1,0 +1,94 @@
+"""Writing files and directories so that nothing already written is lost: complete or not there at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from nearfar.core.errors import DataError, ResourceError
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole: a reader sees the old text or the new one."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+@contextmanager
+def new_directory(path: Path, marker: str) -> Iterator[Path]:
+    """A temporary directory that takes the place of `path` when the block ends without an error.
+
+    An existing directory is replaced only if it holds the file `marker` (it is of the same kind) or is empty.
+    """
+    path = path.absolute()
+    if path.exists() and not (path.is_dir() and ((path / marker).exists() or not any(path.iterdir()))):
+        raise ResourceError(
+            f"{path} exists and was not written by nearfar", where=str(path), remedy="choose another name, or remove it"
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    except OSError as error:
+        raise unwritable(path, error) from error
+    try:
+        yield temporary
+        os.chmod(temporary, 0o755)
+        if path.exists():
+            old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
+            os.replace(path, old / "it")
+            os.replace(temporary, path)
+            shutil.rmtree(old)
+        else:
+            os.replace(temporary, path)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def unwritable(path: Path, error: OSError) -> ResourceError:
+    """The error for a place that cannot be written."""
+    return ResourceError(
+        f"cannot write: {error.strerror or error}", where=str(path), remedy="choose a directory that you may write to, with room"
+    )
+
+
+def read_json(path: Path, *, format: str, version: int) -> dict[str, Any]:  # noqa: A002 - the field's own name
+    """A JSON object written by nearfar, its format and version checked."""
+    try:
+        data = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(f"there is no {path.name}", where=str(path.parent), remedy=f"give a {format} directory") from error
+    except OSError as error:
+        raise ResourceError(f"cannot read: {error.strerror}", where=str(path), remedy="check its permissions") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"this is no JSON: {error}", where=str(path), remedy="the file is damaged; write it anew") from error
+    if not isinstance(data, dict) or data.get("format") != format:
+        raise DataError(f"this is no {format}", where=str(path), remedy=f"give a directory that holds a {format}")
+    if data.get("version") != version:
+        raise DataError(
+            f"{format} version {data.get('version')!r}; this nearfar reads version {version}",
+            where=str(path),
+            remedy="use the nearfar that wrote it, or write it anew",
+        )
+    return data
+
+
+def sha256(path: Path) -> str:
+    """The hexadecimal digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

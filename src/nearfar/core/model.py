@@ -1,0 +1,179 @@
+"""`Model`: named towers and a similarity, the only thing that is published. Stored as safetensors and JSON, never a pickle.
+
+`encode` turns records into float32 vectors. `save` writes a directory; `Model.load` trusts nothing in it: names resolve through
+the catalogue only, shapes are checked before memory is taken, and the weights must have the digest that was written.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from nearfar.core.errors import DataError, UsageError
+from nearfar.core.files import new_directory, read_json, sha256
+from nearfar.core.parts import find
+
+FORMAT, VERSION = "nearfar-model", 1
+DESCRIPTION, WEIGHTS = "model.json", "model.safetensors"
+
+
+class Model(nn.Module):
+    """Encoders by the name of their side. Sides that share an encoder share its weights.
+
+    `similarity` is "cosine" (vectors are given out at unit length) or "dot". `about` is what is worth knowing later: the
+    recipe, the data's fingerprint, the figures; JSON.
+    """
+
+    def __init__(
+        self, towers: Mapping[str, nn.Module], similarity: str = "cosine", about: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__()
+        distinct = {id(t): t for t in towers.values()}
+        self.encoders = nn.ModuleList(distinct.values())
+        self.sides = {side: list(distinct).index(id(tower)) for side, tower in towers.items()}
+        self.similarity = similarity
+        self.about = dict(about or {})
+
+    def tower(self, side: str) -> Any:
+        """The encoder of a side."""
+        if side not in self.sides:
+            raise UsageError(f"this model has no side {side!r}", remedy=f"it has {sorted(self.sides)}")
+        return self.encoders[self.sides[side]]
+
+    @torch.inference_mode()
+    def encode(
+        self,
+        records: Sequence[Any],
+        side: str = "query",
+        batch_size: int = 1024,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> np.ndarray:
+        """Vectors [n d] float32 of n records, in their order; unit length under the cosine.
+
+        Raises UsageError for an unknown side or a single string, DataError for a record that is no text.
+        """
+        if isinstance(records, str):
+            raise UsageError("encode takes a list of records, not one string", remedy="write model.encode([text])")
+        records = list(records)
+        tower, training = self.tower(side), self.training
+        self.eval()
+        blocks = []
+        for first in range(0, len(records), batch_size):
+            inputs = tower.prepare(records[first : first + batch_size])
+            vectors = tower.forward(inputs, side=side).vectors.float()
+            blocks.append(nn.functional.normalize(vectors, dim=-1) if self.similarity == "cosine" else vectors)
+            if progress is not None:
+                progress(min(first + batch_size, len(records)), len(records))
+        self.train(training)
+        return torch.cat(blocks).cpu().numpy() if blocks else np.zeros((0, self.dimension), dtype=np.float32)
+
+    @property
+    def dimension(self) -> int:
+        """Length of a vector."""
+        return int(self.encoders[0].dimension)  # type: ignore[arg-type]
+
+    def description(self) -> dict[str, Any]:
+        """Everything but the weights, as JSON."""
+        encoders = [{"part": _part_name(e), "config": e.config()} for e in self.encoders]  # type: ignore[operator]
+        return {"encoders": encoders, "sides": self.sides, "similarity": self.similarity, "about": self.about}
+
+    def save(self, directory: str | Path) -> Path:
+        """Write `model.json` and `model.safetensors` into a directory, whole or not at all; returns it.
+
+        A model already there is replaced; any other directory is refused.
+        """
+        path = Path(directory)
+        with new_directory(path, DESCRIPTION) as temporary:
+            weights = {k: v.detach().cpu().contiguous().clone() for k, v in self.state_dict().items()}
+            save_file(weights, temporary / WEIGHTS)
+            data = {"format": FORMAT, "version": VERSION, **self.description(), "weights": sha256(temporary / WEIGHTS)}
+            (temporary / DESCRIPTION).write_text(json.dumps(data, indent=1) + "\n", "utf-8")
+        return path
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of architecture and weights; an index refuses vectors of a model with another one."""
+        import hashlib
+
+        digest = hashlib.sha256(json.dumps(self.description() | {"about": None}, sort_keys=True).encode())
+        for name, tensor in sorted(self.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:32]
+
+    @classmethod
+    def load(cls, directory: str | Path) -> Model:
+        """Read what `save` wrote. Raises DataError for anything missing, damaged, tampered with, or of another version."""
+        path = Path(directory)
+        if not path.is_dir():
+            raise DataError(f"there is no model directory {path}", where=str(path), remedy="give the directory that `save` wrote")
+        data = read_json(path / DESCRIPTION, format=FORMAT, version=VERSION)
+        place = str(path / DESCRIPTION)
+        try:
+            with torch.device("meta"):
+                encoders = [_build(e["part"], e["config"]) for e in data["encoders"]]
+            towers = {str(side): encoders[int(i)] for side, i in data["sides"].items()}
+            model = cls(towers, str(data["similarity"]), dict(data["about"]))
+        except DataError:
+            raise
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError, OverflowError) as error:
+            raise DataError(
+                f"the description does not make a model: {type(error).__name__}: {error}",
+                where=place,
+                remedy="the file is damaged or was edited; save the model anew",
+            ) from error
+        model.load_state_dict(_read_weights(path / WEIGHTS, data.get("weights"), model.state_dict()), assign=True)
+        for parameter in model.parameters():
+            parameter.requires_grad_(True)
+        return model.eval()
+
+
+def _build(part: str, config: Mapping[str, Any]) -> nn.Module:
+    if not isinstance(part, str) or not isinstance(config, Mapping):
+        raise ValueError("an encoder is a name and a configuration")
+    found = find(part, "encoders")
+    return found.load(found.public[0]).from_config(config)
+
+
+def _part_name(encoder: Any) -> str:
+    return type(encoder).__module__.rpartition(".")[2]
+
+
+def _read_weights(path: Path, digest: Any, expected: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The weights, after name, shape, type and digest have been compared with what the description says."""
+    if not path.is_file():
+        raise DataError(f"there is no {path.name}", where=str(path.parent), remedy="the model is incomplete; save it anew")
+    damaged = "the weights are damaged or were exchanged; save the model anew"
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = set(file.keys())
+            if names != set(expected):
+                odd = sorted(names ^ set(expected))[:3]
+                raise DataError(f"the weights do not fit the description: {odd}", where=str(path), remedy=damaged)
+            for name, tensor in expected.items():
+                found = list(file.get_slice(name).get_shape())
+                if found != list(tensor.shape):
+                    raise DataError(
+                        f"{name} has shape {found}, described as {list(tensor.shape)}", where=str(path), remedy=damaged
+                    )
+            if sha256(path) != digest:
+                raise DataError("the digest of the weights is not the one that was written", where=str(path), remedy=damaged)
+            weights = {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError, ValueError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"these are no safetensors: {error}", where=str(path), remedy=damaged) from error
+    for name, tensor in weights.items():
+        if tensor.dtype != expected[name].dtype:
+            raise DataError(f"{name} is {tensor.dtype}, described as {expected[name].dtype}", where=str(path), remedy=damaged)
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise DataError(f"{name} holds values that are not finite", where=str(path), remedy="train anew with a lower rate")
+    return weights

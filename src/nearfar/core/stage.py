@@ -1,0 +1,42 @@
+"""`Stage`: one step of a recipe. `Fit` optimises an objective; later ones refresh columns, transform, decode or measure.
+
+A stage is data. `nearfar.training` knows how to run those of the library; a stage of a user's own brings its `run`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+
+@runtime_checkable
+class Stage(Protocol):
+    """Anything with a name; `run(state)` is called if it has one."""
+
+    @property
+    def name(self) -> str:
+        """How `--set` and the log call it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Optimise the objective for `epochs` passes in batches of `batch_size` records.
+
+    batch_size     records a step; the batch is shrunk to the data when there are fewer
+    epochs         passes over the data; a fraction is allowed
+    learning_rate  at the start of the schedule, for Adam
+    schedule       "cosine" to 2 % of the learning rate, "linear" likewise, or "constant"
+    warmup         share of all steps over which the rate rises from zero
+    weight_decay   decoupled; never on temperature and bias
+    checkpoint     seconds between checkpoints
+    """
+
+    name: str = "fit"
+    batch_size: int = 1024
+    epochs: float = 8.0
+    learning_rate: float = 0.01
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup: float = 0.0
+    weight_decay: float = 0.0
+    checkpoint: float = 30.0

@@ -1,0 +1,77 @@
+"""From a recipe (names and numbers) to what trains: an encoder fitted to the corpus, and the contrastive term."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nearfar.core.errors import UsageError
+from nearfar.core.parts import find, resolve
+from nearfar.core.predicate import same
+from nearfar.core.recipe import Contrast, Use
+from nearfar.core.relation import Relation, as_relation
+from nearfar.core.rule import Rule
+from nearfar.maths.similarity import BY_NAME
+from nearfar.objectives.scored import Scored
+
+
+class ContrastTerm(nn.Module):
+    """A recipe's contrastive term and what it learns: the logarithm of the temperature, the bias."""
+
+    def __init__(self, spec: Contrast, explicit: bool) -> None:
+        super().__init__()
+        self.spec = spec
+        self.rule: Rule = resolve(spec.rule, "objectives") if isinstance(spec.rule, str) else spec.rule
+        self.relation = _relation(spec, explicit)
+        if spec.similarity not in BY_NAME:
+            raise UsageError(f"no similarity {spec.similarity!r}", where="objective.similarity", remedy=f"there are {sorted(BY_NAME)}")
+        if spec.temperature <= 0:
+            raise UsageError("the temperature must be positive", where="objective.temperature", remedy="0.05 is usual")
+        self.similarity = BY_NAME[spec.similarity]
+        self.log_temperature = nn.Parameter(torch.tensor(spec.temperature).log(), requires_grad=spec.learn_temperature)
+        self.bias = nn.Parameter(torch.tensor(spec.bias), requires_grad=spec.learn_bias)
+
+    def scored(self) -> Scored:
+        """The term at the present temperature and bias."""
+        temperature: float | Tensor = self.log_temperature.exp() if self.spec.learn_temperature else self.spec.temperature
+        return Scored(
+            self.rule,
+            self.relation,
+            similarity=self.similarity,
+            temperature=temperature,
+            bias=self.bias if self.spec.learn_bias else self.spec.bias,
+            both_ways=self.spec.both_ways,
+        )
+
+
+def _relation(spec: Contrast, explicit: bool) -> Relation:
+    made: Any = resolve(spec.relation, "relations")() if isinstance(spec.relation, str) else spec.relation
+    if spec.relation == "paired" and explicit:
+        made = resolve("explicit_negatives", "relations")()
+    if not isinstance(made, Relation) and not _takes_columns(made):
+        made = made()
+    relation = as_relation(made)
+    # Pairs that share a query or a document are right answers to each other, whatever their record.
+    return relation.drop_negatives(same("query") | same("document")) if spec.same_text == "left_out" else relation
+
+
+def _takes_columns(function: Any) -> bool:
+    """Whether this is the relation itself (two tables of columns), not a maker of one."""
+    return len([p for p in inspect.signature(function).parameters.values() if p.default is p.empty]) == 2
+
+
+def fit_encoder(use: Use, texts: Mapping[str, Sequence[str]], seed: int) -> nn.Module:
+    """An encoder with fresh weights, its vocabulary fitted to the texts of each side."""
+    part = find(use.part, "encoders")
+    maker = part.load(part.public[0]).fit
+    known = [p.name for p in inspect.signature(maker).parameters.values() if p.kind is p.KEYWORD_ONLY and p.name != "seed"]
+    for name in use.options:
+        if name not in known:
+            raise UsageError(
+                f"the encoder {use.part!r} has no option {name!r}", where=f"encoder.{name}", remedy=f"there are {', '.join(known)}"
+            )
+    return maker(texts, seed=seed, **use.options)

@@ -1,0 +1,162 @@
+"""The training loop: batches by (seed, step), rows, relation, rule, gradients, one optimiser step, a checkpoint now and then.
+
+It reads from top to bottom. Everything that makes a method lies in the term and the encoder; everything that makes a batch fit
+lies in `nearfar.execution`.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from nearfar.core.errors import UsageError
+from nearfar.core.rows import Rows, cat
+from nearfar.core.stage import Fit
+from nearfar.data.order import Order
+from nearfar.data.pair_table import PairTable
+from nearfar.data.text_ids import text_ids
+from nearfar.execution.evaluate import evaluate
+from nearfar.training.build import ContrastTerm
+from nearfar.training.checkpoint import load_checkpoint, save_checkpoint
+from nearfar.training.run import Run
+from nearfar.training.schedule import factor
+
+Progress = Callable[[int, int, float], None]
+
+
+@dataclass
+class Fitted:
+    """How a fit ended: steps done of all, the loss of each, seconds, and whether the user stopped it."""
+
+    steps: int
+    total: int
+    losses: list[float]
+    seconds: float
+    interrupted: bool = False
+
+
+class PairBatches:
+    """Prepared pairs, and the rows of any choice of them with the columns that relations read."""
+
+    def __init__(self, encoder: Any, table: PairTable) -> None:
+        self.encoder = encoder
+        self.queries = encoder.prepare(table.queries)
+        self.documents = encoder.prepare(table.documents)
+        self.query, self.document = (torch.from_numpy(ids) for ids in (table.query_id, table.document_id))
+        self.explicit = table.has_negatives
+        if self.explicit:
+            counts = np.array([len(n) for n in table.negatives])
+            self.starts = np.concatenate([[0], counts.cumsum()])
+            texts = [t for negatives in table.negatives for t in negatives]
+            self.negatives = encoder.prepare(texts)
+            self.negative = torch.from_numpy(text_ids(texts))
+
+    def rows(self, index: np.ndarray) -> tuple[Rows, Rows]:
+        """Rows of the queries and of the keys (documents, then the explicit negatives) of some pairs."""
+        number = torch.from_numpy(index)
+        columns = {"record": number, "query": self.query[number], "document": self.document[number]}
+        x = self.encoder(self.queries.take(index), side="query").with_columns(**columns)
+        y = self.encoder(self.documents.take(index), side="document").with_columns(**columns)
+        if not self.explicit:
+            return x, y
+        y = y.with_columns(negative=torch.zeros(len(index), dtype=torch.bool))
+        mine = np.concatenate([np.arange(self.starts[i], self.starts[i + 1]) for i in index])
+        if not len(mine):
+            return x, y
+        owner = np.repeat(index, self.starts[index + 1] - self.starts[index])
+        extra = self.encoder(self.negatives.take(mine), side="document").with_columns(
+            record=owner,
+            query=torch.full((len(mine),), -1),
+            document=self.negative[torch.from_numpy(mine)],
+            negative=torch.ones(len(mine), dtype=torch.bool),
+        )
+        return x, cat([y, extra])
+
+
+def fit(
+    stage: Fit,
+    encoder: nn.Module,
+    term: ContrastTerm,
+    table: PairTable,
+    *,
+    seed: int,
+    run: Run | None = None,
+    resume: bool = False,
+    about: dict[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> Fitted:
+    """Optimise `encoder` and `term` on the pairs, in place. Ctrl-C ends it early: a checkpoint is written and what is learned stays.
+
+    Raises UsageError when the loss stops being finite.
+    """
+    batch = min(stage.batch_size, len(table))
+    order = Order(len(table), batch, seed)
+    total = max(1, round(stage.epochs * order.steps_per_epoch))
+    module = nn.ModuleDict({"encoder": encoder, "term": term})
+    optimiser = _optimiser(stage, encoder, term)
+    base = [group["lr"] for group in optimiser.param_groups]
+    done = 0
+    if resume and run is not None:
+        done = load_checkpoint(run.checkpoint, module, optimiser, about or {})
+        run.rewind(done)
+    losses: list[float] = [e["loss"] for e in run.logged() if "loss" in e] if run is not None and resume else []
+    batches = PairBatches(encoder, table)
+    started = saved = time.perf_counter()
+    step, interrupted = done, False
+
+    def save() -> None:
+        if run is not None:
+            save_checkpoint(run.checkpoint, module, optimiser, step, about or {})
+
+    encoder.train()
+    # The draws of a step belong to (seed, step); the user's own generator is left as it was.
+    with torch.random.fork_rng(devices=[]):
+        try:
+            while step < total:
+                torch.manual_seed((seed << 32) + step)
+                for group, rate in zip(optimiser.param_groups, base, strict=True):
+                    group["lr"] = rate * factor(stage, step, total)
+                x, y = batches.rows(order.records(step))
+                loss = evaluate(term.scored(), x, y).loss
+                value = float(loss.detach())
+                if not math.isfinite(value):
+                    save()
+                    raise UsageError(
+                        f"the loss is {value} at step {step + 1}",
+                        where="fit.learning_rate",
+                        remedy="lower the learning rate or raise the temperature; look for NaN or huge values in the data",
+                    )
+                optimiser.zero_grad(set_to_none=True)
+                loss.backward()
+                optimiser.step()
+                step += 1
+                losses.append(value)
+                now = time.perf_counter()
+                if run is not None:
+                    run.log({"step": step, "loss": value, "keys": len(y), "rate": base[0] * factor(stage, step - 1, total), "seconds": now - started})
+                if progress is not None:
+                    progress(step, total, value)
+                if now - saved > stage.checkpoint:
+                    save()
+                    saved = time.perf_counter()
+        except KeyboardInterrupt:
+            interrupted = True
+    encoder.eval()
+    save()
+    return Fitted(step, total, losses, time.perf_counter() - started, interrupted)
+
+
+def _optimiser(stage: Fit, encoder: nn.Module, term: nn.Module) -> torch.optim.Optimizer:
+    """Adam with decoupled decay; temperature and bias are numbers of the loss, not of the model, and never decay."""
+    groups = [{"params": [p for p in encoder.parameters() if p.requires_grad], "weight_decay": stage.weight_decay}]
+    own = [p for p in term.parameters() if p.requires_grad]
+    if own:
+        groups.append({"params": own, "weight_decay": 0.0})
+    return torch.optim.AdamW(groups, lr=stage.learning_rate, betas=(0.9, 0.99), fused=True)

@@ -1,0 +1,79 @@
+"""Dataclass trees as JSON and back, and typed overrides."""
+
+import json
+
+import pytest
+
+from nearfar.core.errors import DataError, UsageError
+from nearfar.core.recipe import Contrast, Recipe, Use
+from nearfar.core.stage import Fit
+from nearfar.core.tree import from_json, leaves, override, to_json
+
+RECIPE = Recipe("mine", Use("static", {"dimension": 64}), Contrast(temperature=0.1), (Fit(epochs=2),))
+
+
+def test_round_trip_through_text():
+    text = json.dumps(to_json(RECIPE))
+    assert from_json(Recipe, json.loads(text)) == RECIPE
+    assert from_json(Recipe, json.loads(text.replace("0.1,", "0.2,", 1))) != RECIPE
+
+
+@pytest.mark.parametrize(
+    ("setting", "look", "value"),
+    [
+        ("fit.batch_size=512", lambda r: r.stages[0].batch_size, 512),
+        ("stages.fit.batch_size=512", lambda r: r.stages[0].batch_size, 512),
+        ("objective.temperature=0.07", lambda r: r.objective.temperature, 0.07),
+        ("objective.temperature=1", lambda r: r.objective.temperature, 1.0),
+        ("objective.both_ways=false", lambda r: r.objective.both_ways, False),
+        ("objective.rule=decoupled", lambda r: r.objective.rule, "decoupled"),
+        ("encoder.dimension=128", lambda r: r.encoder.options["dimension"], 128),
+        ("encoder.part=other", lambda r: r.encoder.part, "other"),
+        ("fit.schedule=linear", lambda r: r.stages[0].schedule, "linear"),
+        ("name=12", lambda r: r.name, "12"),
+    ],
+)
+def test_overrides_are_typed(setting, look, value):
+    changed = look(override(RECIPE, setting))
+    assert changed == value
+    assert type(changed) is type(value)
+    assert look(RECIPE) != value
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("fit.batchsize=5", "did you mean 'batch_size'"),
+        ("objectiv.temperature=5", "did you mean 'objective'"),
+        ("fit.batch_size=many", "expected int"),
+        ("fit.batch_size=1.5", "expected int"),
+        ("objective.both_ways=maybe", "expected bool"),
+        ("fit.schedule=zigzag", "choose one"),
+        ("fit.batch_size", "name=value"),
+        ("seed.deep=1", "no parts"),
+    ],
+)
+def test_a_bad_override_says_what_would_be_right(setting, said):
+    with pytest.raises(UsageError, match=said):
+        override(RECIPE, setting)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"seed": "zero"}, "expected int"),
+        ({"sead": 1}, "did you mean 'seed'"),
+        ({"objective": [1]}, "expected an object"),
+        ({"stages": 3}, "expected a list"),
+        ({"objective": {"rule": {"own": "hinge"}}}, "own file"),
+    ],
+)
+def test_damaged_json_names_the_place(change, said):
+    with pytest.raises(DataError, match=said):
+        from_json(Recipe, {**to_json(RECIPE), **change})
+
+
+def test_leaves_are_what_can_be_set():
+    for name, value in leaves(RECIPE).items():
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        assert override(RECIPE, f"{name}={text}") == RECIPE
