@@ -16,16 +16,20 @@ from nearfar.core.errors import DataError, ResourceError
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole: a reader sees the old text or the new one."""
+    """Write a file whole: a reader sees the old text or the new one. Lone surrogates, which UTF-8 has not, become "?"."""
+    temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(text.encode("utf-8", "replace"))
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except OSError as error:
         raise unwritable(path, error) from error
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
 
 
 @contextmanager
