@@ -13,10 +13,18 @@ from nearfar.core.errors import DataError, UsageError
 def test_strings_are_columns_and_belong_together_across_tables():
     x, y = torch.eye(3), torch.eye(3)[[2, 0, 1]]
     loss = nf.contrast(
-        nf.info_nce, nf.rows(x, record=["a", "b", "c"]), nf.rows(y, record=["c", "a", "b"]), nf.paired(), temperature=0.01
+        nf.info_nce,
+        nf.rows(x, record=["a", "b", "c"]),
+        nf.rows(y, record=["c", "a", "b"]),
+        nf.paired(),
+        temperature=0.01,
     )
     crossed = nf.contrast(
-        nf.info_nce, nf.rows(x, record=["a", "b", "c"]), nf.rows(y, record=["a", "b", "c"]), nf.paired(), temperature=0.01
+        nf.info_nce,
+        nf.rows(x, record=["a", "b", "c"]),
+        nf.rows(y, record=["a", "b", "c"]),
+        nf.paired(),
+        temperature=0.01,
     )
     assert loss < 1e-6 < 1 < crossed
 
@@ -51,11 +59,14 @@ def test_a_temperature_for_every_query():
     t = torch.linspace(0.1, 1.0, 6, dtype=torch.float64)
     whole = nf.contrast(nf.info_nce, x, y, nf.paired(), temperature=t)
     alone = [
-        nf.contrast(nf.info_nce, nf.rows(x[i : i + 1], record=[i]), y, nf.paired(), temperature=float(t[i])) for i in range(6)
+        nf.contrast(nf.info_nce, nf.rows(x[i : i + 1], record=[i]), y, nf.paired(), temperature=float(t[i]))
+        for i in range(6)
     ]
     assert whole.item() == pytest.approx(float(torch.stack(alone).mean()), abs=1e-12)
     assert whole.item() != pytest.approx(nf.contrast(nf.info_nce, x, y, nf.paired(), temperature=0.5).item(), abs=1e-3)
-    assert nf.contrast(nf.info_nce, x, y, nf.paired(), temperature=t, tile=2).item() == pytest.approx(whole.item(), abs=1e-12)
+    assert nf.contrast(nf.info_nce, x, y, nf.paired(), temperature=t, tile=2).item() == pytest.approx(
+        whole.item(), abs=1e-12
+    )
 
 
 def test_a_rule_with_options_by_partial():

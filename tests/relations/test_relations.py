@@ -94,13 +94,29 @@ def test_equals_its_definition_pair_by_pair(name, q, k):
 
 
 def test_the_definitions_differ_from_one_another():
-    q = {"record": [0, 1, 0, 2], "view": [0, 0, 1, 1], "label": [1, 1, 2, -1], "negative": [0, 1, 1, 0], "time": [0, 5, 9, 1]}
-    found = {name: (r(table(q), table(q)).pos.tolist(), r(table(q), table(q)).neg.tolist()) for name, (r, _) in CASES.items()}
+    q = {
+        "record": [0, 1, 0, 2],
+        "view": [0, 0, 1, 1],
+        "label": [1, 1, 2, -1],
+        "negative": [0, 1, 1, 0],
+        "time": [0, 5, 9, 1],
+    }
+    found = {
+        name: (r(table(q), table(q)).pos.tolist(), r(table(q), table(q)).neg.tolist()) for name, (r, _) in CASES.items()
+    }
     assert len({str(v) for v in found.values()}) == len(CASES)
 
 
 def test_a_tile_is_a_part_of_the_whole():
-    c = table({"record": [0, 1, 2, 0], "view": [0, 0, 0, 1], "label": [0, 1, 1, 0], "negative": [0, 0, 1, 0], "time": [1, 2, 3, 4]})
+    c = table(
+        {
+            "record": [0, 1, 2, 0],
+            "view": [0, 0, 0, 1],
+            "label": [0, 1, 1, 0],
+            "negative": [0, 0, 1, 0],
+            "time": [1, 2, 3, 4],
+        }
+    )
     part = {k: v[1:3] for k, v in c.items()}
     for relation, _ in CASES.values():
         assert torch.equal(relation(part, c).pos, relation(c, c).pos[1:3])
@@ -109,17 +125,19 @@ def test_a_tile_is_a_part_of_the_whole():
 
 def test_weighted_positives():
     c = table({"record": [0, 1, 2], "label": [0, 0, 1]})
-    block = nf.paired().positives(lambda q, k: (q["label"][:, None] == k["label"]) & (q["record"][:, None] != k["record"]), 0.5)(c, c)
+    block = nf.paired().positives(
+        lambda q, k: (q["label"][:, None] == k["label"]) & (q["record"][:, None] != k["record"]), 0.5
+    )(c, c)
     assert block.pos.tolist() == [[1.0, 0.5, 0.0], [0.5, 1.0, 0.0], [0.0, 0.0, 1.0]]
     assert block.neg.tolist() == [[False, False, True], [False, False, True], [True, True, False]]
 
 
 def test_a_missing_column_is_named():
     c = {"record": torch.tensor([0, 1])}
-    with pytest.raises(UsageError, match="'label'.*they have"):
+    with pytest.raises(UsageError, match=r"'label'.*they have"):
         nf.labelled()(c, c)
     x = torch.randn(2, 3)
-    with pytest.raises(UsageError, match="nf.rows"):
+    with pytest.raises(UsageError, match=r"nf.rows"):
         nf.contrast(nf.info_nce, x, relation=nf.multi_view())
 
 

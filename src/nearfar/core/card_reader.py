@@ -15,7 +15,7 @@ from typing import Any
 from nearfar.core.card import Card
 from nearfar.core.errors import UsageError
 
-_START = re.compile(r"^CARD\b[^\n]*=\s*Card\(", re.MULTILINE)
+_START = re.compile(r"\nCARD\b[^\n]*=\s*Card\(")  # a card never stands on a file's first line: the docstring does
 _FIELDS = frozenset(f.name for f in fields(Card))
 
 
@@ -45,7 +45,7 @@ def read_card(path: Path) -> FoundCard | None:
 
 def card_in(text: str, path: Path) -> FoundCard | None:
     """The card in the source text of `path`."""
-    starts = [match.start() for match in _START.finditer(text)]
+    starts = [match.start() + 1 for match in _START.finditer(text)]
     if len(starts) == 1:
         statement, line = _statement(text, starts[0]), text.count("\n", 0, starts[0]) + 1
         if statement is not None:
@@ -63,12 +63,9 @@ def card_in(text: str, path: Path) -> FoundCard | None:
 
 
 def _statement(text: str, start: int) -> ast.stmt | None:
-    """The one statement that starts here, found without parsing what follows it."""
+    """The one statement that starts here, found without parsing what follows it: up to the next line that ends in `)`."""
     end = start
-    for line in text[start:].splitlines(keepends=True):
-        end += len(line)
-        if not line.rstrip().endswith(")"):
-            continue
+    while (end := text.find(")\n", end) + 2) > 1:
         try:
             body = ast.parse(text[start:end]).body
         except (SyntaxError, ValueError):

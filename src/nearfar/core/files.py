@@ -23,7 +23,7 @@ def write_text(path: Path, text: str) -> None:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(handle, "wb") as file:
             file.write(text.encode("utf-8", "replace"))
-        os.chmod(temporary, 0o644)
+        os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except OSError as error:
         raise unwritable(path, error) from error
@@ -50,7 +50,7 @@ def new_directory(path: Path, marker: str) -> Iterator[Path]:
         raise unwritable(path, error) from error
     try:
         yield temporary
-        os.chmod(temporary, 0o755)
+        temporary.chmod(0o777 & ~_umask())  # mkdtemp makes it private
         if path.exists():
             old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
             os.replace(path, old / "it")
@@ -64,10 +64,27 @@ def new_directory(path: Path, marker: str) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def _umask() -> int:
+    """The process's mask; it can only be read by setting it."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def ensure_directory(path: Path) -> None:
+    """Make a directory and its parents, or say that it cannot be made."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
 def unwritable(path: Path, error: OSError) -> ResourceError:
     """The error for a place that cannot be written."""
     return ResourceError(
-        f"cannot write: {error.strerror or error}", where=str(path), remedy="choose a directory that you may write to, with room"
+        f"cannot write: {error.strerror or error}",
+        where=str(path),
+        remedy="choose a directory that you may write to, with room",
     )
 
 
@@ -76,11 +93,17 @@ def read_json(path: Path, *, format: str, version: int) -> dict[str, Any]:  # no
     try:
         data = json.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
-        raise DataError(f"there is no {path.name}", where=str(path.parent), remedy=f"give a {format} directory") from error
+        raise DataError(
+            f"there is no {path.name}", where=str(path.parent), remedy=f"give a {format} directory"
+        ) from error
     except OSError as error:
-        raise ResourceError(f"cannot read: {error.strerror}", where=str(path), remedy="check its permissions") from error
+        raise ResourceError(
+            f"cannot read: {error.strerror}", where=str(path), remedy="check its permissions"
+        ) from error
     except (ValueError, RecursionError) as error:
-        raise DataError(f"this is no JSON: {error}", where=str(path), remedy="the file is damaged; write it anew") from error
+        raise DataError(
+            f"this is no JSON: {error}", where=str(path), remedy="the file is damaged; write it anew"
+        ) from error
     if not isinstance(data, dict) or data.get("format") != format:
         raise DataError(f"this is no {format}", where=str(path), remedy=f"give a directory that holds a {format}")
     if data.get("version") != version:

@@ -114,7 +114,9 @@ class Model(nn.Module):
         """Read what `save` wrote. Raises DataError for anything missing, damaged, tampered with, or of another version."""
         path = Path(directory)
         if not path.is_dir():
-            raise DataError(f"there is no model directory {path}", where=str(path), remedy="give the directory that `save` wrote")
+            raise DataError(
+                f"there is no model directory {path}", where=str(path), remedy="give the directory that `save` wrote"
+            )
         data = read_json(path / DESCRIPTION, format=FORMAT, version=VERSION)
         place = str(path / DESCRIPTION)
         try:
@@ -122,8 +124,8 @@ class Model(nn.Module):
                 encoders = [_build(e["part"], e["config"]) for e in data["encoders"]]
             towers = {str(side): encoders[int(i)] for side, i in data["sides"].items()}
             model = cls(towers, str(data["similarity"]), dict(data["about"]))
-        except DataError:
-            raise
+        except DataError as error:
+            raise DataError(error.what, where=f"{place}, {error.where}", remedy=error.remedy) from error
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError, OverflowError) as error:
             raise DataError(
                 f"the description does not make a model: {type(error).__name__}: {error}",
@@ -150,7 +152,9 @@ def _part_name(encoder: Any) -> str:
 def _read_weights(path: Path, digest: Any, expected: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The weights, after name, shape, type and digest have been compared with what the description says."""
     if not path.is_file():
-        raise DataError(f"there is no {path.name}", where=str(path.parent), remedy="the model is incomplete; save it anew")
+        raise DataError(
+            f"there is no {path.name}", where=str(path.parent), remedy="the model is incomplete; save it anew"
+        )
     damaged = "the weights are damaged or were exchanged; save the model anew"
     try:
         with safe_open(path, framework="pt") as file:
@@ -165,7 +169,9 @@ def _read_weights(path: Path, digest: Any, expected: Mapping[str, torch.Tensor])
                         f"{name} has shape {found}, described as {list(tensor.shape)}", where=str(path), remedy=damaged
                     )
             if sha256(path) != digest:
-                raise DataError("the digest of the weights is not the one that was written", where=str(path), remedy=damaged)
+                raise DataError(
+                    "the digest of the weights is not the one that was written", where=str(path), remedy=damaged
+                )
             weights = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, ValueError) as error:
         if isinstance(error, DataError):
@@ -173,7 +179,11 @@ def _read_weights(path: Path, digest: Any, expected: Mapping[str, torch.Tensor])
         raise DataError(f"these are no safetensors: {error}", where=str(path), remedy=damaged) from error
     for name, tensor in weights.items():
         if tensor.dtype != expected[name].dtype:
-            raise DataError(f"{name} is {tensor.dtype}, described as {expected[name].dtype}", where=str(path), remedy=damaged)
+            raise DataError(
+                f"{name} is {tensor.dtype}, described as {expected[name].dtype}", where=str(path), remedy=damaged
+            )
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise DataError(f"{name} holds values that are not finite", where=str(path), remedy="train anew with a lower rate")
+            raise DataError(
+                f"{name} holds values that are not finite", where=str(path), remedy="train anew with a lower rate"
+            )
     return weights

@@ -65,9 +65,16 @@ class Part:
             return ()
         return self.card.public or (self.card.name,)
 
+    @property
+    def attribute(self) -> str:
+        """What of the module is the part: `recipe` of a recipe, what bears its name, else the first of what it offers."""
+        if self.kind == RECIPES:
+            return "recipe"
+        return self.name if not self.card.public or self.name in self.card.public else self.card.public[0]
+
     def load(self, attribute: str | None = None) -> Any:
-        """Import the module and return the part (a recipe: its function `recipe`)."""
-        attribute = attribute or ("recipe" if self.kind == RECIPES else self.card.name)
+        """Import the module and return the part, or one attribute of the module."""
+        attribute = attribute or self.attribute
         module = importlib.import_module(self.module)
         try:
             return getattr(module, attribute)
@@ -102,10 +109,10 @@ def built_in() -> tuple[Part, ...]:
     """The parts of this package: from the index that the wheel carries, else from the sources."""
     index = PACKAGE / INDEX
     if not index.is_file():
-        return tuple(scan())
+        return tuple(scan(PACKAGE))
     stored = json.loads(index.read_text("utf-8"))
     if stored["version"] != INDEX_VERSION:
-        return tuple(scan())
+        return tuple(scan(PACKAGE))
     return tuple(_from_index(entry) for entry in stored["parts"])
 
 
@@ -212,7 +219,7 @@ def public_names() -> dict[str, Part]:
 def unknown(name: str, known: Iterable[str], noun: str) -> UsageError:
     """The error for a name that does not exist: it lists the nearest ones, or all when there are few."""
     known = sorted(set(known))
-    near = get_close_matches(name, known, n=3, cutoff=0.5)
+    near = get_close_matches(name, known, n=3, cutoff=0.6)
     if near:
         remedy = "did you mean " + " or ".join(near) + "?"
     else:

@@ -50,12 +50,13 @@ def read(columns: Columns, name: str, side: str) -> Tensor:
 
 @dataclass(frozen=True)
 class Same(Predicate):
-    """Query and key have the same entry in a column."""
+    """Query and key have the same entry in a column, or the query's `column` equals the key's `key_column`."""
 
     column: str
+    key_column: str = ""
 
     def holds(self, queries: Columns, keys: Columns) -> Tensor:
-        q, k = read(queries, self.column, "queries"), read(keys, self.column, "keys")
+        q, k = read(queries, self.column, "queries"), read(keys, self.key_column or self.column, "keys")
         return q[:, None] == k[None, :]
 
 
@@ -126,9 +127,9 @@ class Not(Predicate):
         return ~self.inner(queries, keys)
 
 
-def same(column: str) -> Predicate:
-    """Query and key agree in a column."""
-    return Same(column)
+def same(column: str, key_column: str = "") -> Predicate:
+    """Query and key agree in a column; with two names, the query's first one and the key's second one are equal."""
+    return Same(column, key_column)
 
 
 def key_has(column: str) -> Predicate:

@@ -5,7 +5,6 @@ A relation reads the columns, a similarity reads the vectors, and nothing else i
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from nearfar.core.errors import DataError, UsageError
+from nearfar.core.ids import string_ids
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,15 +98,10 @@ def column(values: Any, device: torch.device | None = None) -> Tensor:
         raise DataError("a column mixes strings and other values", remedy="give one kind of value")
     array = np.asarray(values)
     if array.dtype.kind in "US" or (array.dtype == object and all(isinstance(v, str) for v in array)):
-        array = np.array([string_id(str(v)) for v in array], dtype=np.int64)
+        array = string_ids(map(str, array))
     if array.dtype == object:
         raise DataError("a column mixes types or lengths", remedy="give numbers, strings, or equally long lists")
     return torch.as_tensor(array, device=device)
-
-
-def string_id(text: str) -> int:
-    """A 63-bit id of a string, the same in every process (Python's own hash is salted)."""
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big") >> 1
 
 
 def cat(tables: Sequence[Rows]) -> Rows:

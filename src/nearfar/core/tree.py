@@ -75,7 +75,7 @@ def _read_union(kinds: tuple[Any, ...], data: Any, where: str) -> Any:
         return None
     error: DataError | None = None
     for kind in kinds:
-        if kind is type(None) or get_origin(kind) is not None and not isinstance(get_origin(kind), type):
+        if kind is type(None) or (get_origin(kind) is not None and not isinstance(get_origin(kind), type)):
             continue
         try:
             return _read(kind, data, where)
@@ -104,8 +104,12 @@ def _read_leaf(kind: Any, data: Any, where: str) -> Any:
     if kind in (int, str, bool) and type(data) is kind:
         return data
     if isinstance(data, Mapping) and set(data) == {"own"}:
-        raise DataError(f"{data['own']!r} is a part of somebody's own file", where=where, remedy="train with that file again")
-    raise DataError(f"expected {getattr(kind, '__name__', kind)}, found {data!r}", where=where, remedy="correct the value")
+        raise DataError(
+            f"{data['own']!r} is a part of somebody's own file", where=where, remedy="train with that file again"
+        )
+    raise DataError(
+        f"expected {getattr(kind, '__name__', kind)}, found {data!r}", where=where, remedy="correct the value"
+    )
 
 
 def override(tree: T, setting: str) -> T:
@@ -116,7 +120,9 @@ def override(tree: T, setting: str) -> T:
     """
     path, equals, text = setting.partition("=")
     if not equals:
-        raise UsageError(f"{setting!r} sets nothing", where="--set", remedy="write name=value, for instance fit.batch_size=512")
+        raise UsageError(
+            f"{setting!r} sets nothing", where="--set", remedy="write name=value, for instance fit.batch_size=512"
+        )
     return _replace(tree, path.strip().split("."), text.strip(), path.strip())
 
 

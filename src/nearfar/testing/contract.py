@@ -53,7 +53,7 @@ def contract(rule: Rule, reference: Reference | None = None) -> dict[str, bool]:
     matter, or lacks a property that its card states.
     """
     name = getattr(card_of(rule), "name", getattr(rule, "__name__", "rule"))
-    held: dict[str, bool] = {name: True for name in PROPERTIES}
+    held: dict[str, bool] = dict.fromkeys(PROPERTIES, True)
     for kind, block in blocks():
         valid = applies(rule, block)
         block = block.map(lambda m, valid=valid: m[valid])

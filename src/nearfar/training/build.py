@@ -28,7 +28,11 @@ class ContrastTerm(nn.Module):
         self.rule: Rule = resolve(spec.rule, "objectives") if isinstance(spec.rule, str) else spec.rule
         self.relation = _relation(spec, explicit)
         if spec.similarity not in BY_NAME:
-            raise UsageError(f"no similarity {spec.similarity!r}", where="objective.similarity", remedy=f"there are {sorted(BY_NAME)}")
+            raise UsageError(
+                f"no similarity {spec.similarity!r}",
+                where="objective.similarity",
+                remedy=f"there are {sorted(BY_NAME)}",
+            )
         if spec.temperature <= 0:
             raise UsageError("the temperature must be positive", where="objective.temperature", remedy="0.05 is usual")
         self.similarity = BY_NAME[spec.similarity]
@@ -37,7 +41,9 @@ class ContrastTerm(nn.Module):
 
     def scored(self) -> Scored:
         """The term at the present temperature and bias."""
-        temperature: float | Tensor = self.log_temperature.exp() if self.spec.learn_temperature else self.spec.temperature
+        temperature: float | Tensor = (
+            self.log_temperature.exp() if self.spec.learn_temperature else self.spec.temperature
+        )
         return Scored(
             self.rule,
             self.relation,
@@ -55,8 +61,11 @@ def _relation(spec: Contrast, explicit: bool) -> Relation:
     if not isinstance(made, Relation) and not _takes_columns(made):
         made = made()
     relation = as_relation(made)
-    # Pairs that share a query or a document are right answers to each other, whatever their record.
-    return relation.drop_negatives(same("query") | same("document")) if spec.same_text == "left_out" else relation
+    if spec.same_text == "negative":
+        return relation
+    # Pairs that share a query or a document are right answers to each other, whatever their record; and a document with the
+    # words of the query is no wrong answer to it.
+    return relation.drop_negatives(same("query") | same("document") | same("query", "document"))
 
 
 def _takes_columns(function: Any) -> bool:
@@ -68,10 +77,16 @@ def fit_encoder(use: Use, texts: Mapping[str, Sequence[str]], seed: int) -> nn.M
     """An encoder with fresh weights, its vocabulary fitted to the texts of each side."""
     part = find(use.part, "encoders")
     maker = part.load(part.public[0]).fit
-    known = [p.name for p in inspect.signature(maker).parameters.values() if p.kind is p.KEYWORD_ONLY and p.name != "seed"]
+    known = [
+        p.name for p in inspect.signature(maker).parameters.values() if p.kind is p.KEYWORD_ONLY and p.name != "seed"
+    ]
     for name in use.options:
         if name not in known:
             raise UsageError(
-                f"the encoder {use.part!r} has no option {name!r}", where=f"encoder.{name}", remedy=f"there are {', '.join(known)}"
+                f"the encoder {use.part!r} has no option {name!r}",
+                where=f"encoder.{name}",
+                remedy=f"there are {', '.join(known)}",
             )
-    return maker(texts, seed=seed, **use.options)
+    with torch.random.fork_rng(devices=[]):  # initialisation must not move the user's own generator
+        torch.manual_seed(seed)
+        return maker(texts, seed=seed, **use.options)

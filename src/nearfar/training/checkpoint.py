@@ -21,7 +21,9 @@ FORMAT, VERSION = "nearfar-checkpoint", 1
 DESCRIPTION, STATE = "checkpoint.json", "state.safetensors"
 
 
-def save_checkpoint(directory: Path, module: nn.Module, optimiser: torch.optim.Optimizer, step: int, about: dict[str, Any]) -> None:
+def save_checkpoint(
+    directory: Path, module: nn.Module, optimiser: torch.optim.Optimizer, step: int, about: dict[str, Any]
+) -> None:
     """Replace the checkpoint in `directory` by the state after `step` steps."""
     tensors = {f"weights.{k}": v.detach().cpu().contiguous().clone() for k, v in module.state_dict().items()}
     numbers: dict[str, Any] = {}
@@ -65,5 +67,7 @@ def load_checkpoint(directory: Path, module: nn.Module, optimiser: torch.optim.O
         return int(description["step"])
     except (SafetensorError, OSError, RuntimeError, ValueError, KeyError) as error:
         raise DataError(
-            f"the checkpoint is damaged: {error}", where=str(directory / STATE), remedy="remove it and start the run anew"
+            f"the checkpoint is damaged: {error}",
+            where=str(directory / STATE),
+            remedy="remove it and start the run anew",
         ) from error

@@ -17,11 +17,11 @@ import torch
 from torch import nn
 
 from nearfar.core.errors import UsageError
+from nearfar.core.ids import string_ids
 from nearfar.core.rows import Rows, cat
 from nearfar.core.stage import Fit
 from nearfar.data.order import Order
 from nearfar.data.pair_table import PairTable
-from nearfar.data.text_ids import text_ids
 from nearfar.execution.evaluate import evaluate
 from nearfar.training.build import ContrastTerm
 from nearfar.training.checkpoint import load_checkpoint, save_checkpoint
@@ -56,7 +56,7 @@ class PairBatches:
             self.starts = np.concatenate([[0], counts.cumsum()])
             texts = [t for negatives in table.negatives for t in negatives]
             self.negatives = encoder.prepare(texts)
-            self.negative = torch.from_numpy(text_ids(texts))
+            self.negative = torch.from_numpy(string_ids(texts))
 
     def rows(self, index: np.ndarray) -> tuple[Rows, Rows]:
         """Rows of the queries and of the keys (documents, then the explicit negatives) of some pairs."""
@@ -140,7 +140,15 @@ def fit(
                 losses.append(value)
                 now = time.perf_counter()
                 if run is not None:
-                    run.log({"step": step, "loss": value, "keys": len(y), "rate": base[0] * factor(stage, step - 1, total), "seconds": now - started})
+                    run.log(
+                        {
+                            "step": step,
+                            "loss": value,
+                            "keys": len(y),
+                            "rate": base[0] * factor(stage, step - 1, total),
+                            "seconds": now - started,
+                        }
+                    )
                 if progress is not None:
                     progress(step, total, value)
                 if now - saved > stage.checkpoint:

@@ -29,18 +29,26 @@ def recipe_from_file(path: str | Path) -> Recipe:
     except NearfarError:
         raise
     except Exception as error:
-        raise UsageError(f"your file fails: {type(error).__name__}: {error}", where=_line(error, path), remedy="run it with python") from error
+        raise UsageError(
+            f"your file fails: {type(error).__name__}: {error}", where=_line(error, path), remedy="run it with python"
+        ) from error
     make = getattr(module, "recipe", None)
     if not callable(make):
-        raise UsageError("your file has no function recipe()", where=str(path), remedy="define `def recipe() -> nf.Recipe: ...`")
+        raise UsageError(
+            "your file has no function recipe()", where=str(path), remedy="define `def recipe() -> nf.Recipe: ...`"
+        )
     try:
         made = make()
     except NearfarError:
         raise
     except Exception as error:
-        raise UsageError(f"recipe() fails: {type(error).__name__}: {error}", where=_line(error, path), remedy="correct it") from error
+        raise UsageError(
+            f"recipe() fails: {type(error).__name__}: {error}", where=_line(error, path), remedy="correct it"
+        ) from error
     if not isinstance(made, Recipe):
-        raise UsageError(f"recipe() returns {type(made).__name__}, not a Recipe", where=str(path), remedy="return nf.Recipe(...)")
+        raise UsageError(
+            f"recipe() returns {type(made).__name__}, not a Recipe", where=str(path), remedy="return nf.Recipe(...)"
+        )
     return made
 
 
@@ -50,7 +58,7 @@ def _line(error: BaseException, path: Path) -> str:
         return f"{error.filename}:{error.lineno}"
     number, trace = 0, error.__traceback__
     while trace is not None:
-        if trace.tb_frame.f_code.co_filename == str(path):
+        if Path(trace.tb_frame.f_code.co_filename).resolve() == path.resolve():
             number = trace.tb_lineno
         trace = trace.tb_next
     return f"{path}:{number}" if number else str(path)

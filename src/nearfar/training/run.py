@@ -1,10 +1,10 @@
 """The directory of one run: its full configuration, its metrics line by line, its last checkpoint, its model and report.
 
-    config.json      recipe with every setting, data and its fingerprint, seed, versions
-    metrics.jsonl    one line a logged step
-    checkpoint/      the last one, complete at any moment
-    model/           the result
-    report.html      rendered at the end
+config.json      recipe with every setting, data and its fingerprint, seed, versions
+metrics.jsonl    one line a logged step
+checkpoint/      the last one, complete at any moment
+model/           the result
+report.html      rendered at the end
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from nearfar.core.errors import DataError, ResourceError
 from nearfar.core.files import read_json, unwritable, write_text
 
 FORMAT, VERSION = "nearfar-run", 1
+BAD_RECORDS = "bad_records.jsonl"  # written while the data are read, before there is a run
 
 
 class Run:
@@ -48,7 +49,7 @@ class Run:
             probe.unlink()
         except OSError as error:
             raise unwritable(Path(directory or "runs"), error) from error
-        if any(directory.iterdir()):
+        if any(entry.name != BAD_RECORDS for entry in directory.iterdir()):
             raise ResourceError(
                 "the directory is not empty, and a run never overwrites another",
                 where=str(directory),
@@ -63,7 +64,9 @@ class Run:
         """The run in an existing directory."""
         path = Path(directory)
         if not path.is_dir():
-            raise DataError("there is no such run", where=str(path), remedy="give the directory of a run, such as runs/pairs-1")
+            raise DataError(
+                "there is no such run", where=str(path), remedy="give the directory of a run, such as runs/pairs-1"
+            )
         return cls(path, read_json(path / "config.json", format=FORMAT, version=VERSION))
 
     def log(self, entry: dict[str, Any]) -> None:
@@ -82,7 +85,9 @@ class Run:
                 entries.append(json.loads(line))
             except ValueError:
                 if number < len(lines) - 1:
-                    raise DataError("a damaged line", where=f"{self.metrics}:{number + 1}", remedy="remove it") from None
+                    raise DataError(
+                        "a damaged line", where=f"{self.metrics}:{number + 1}", remedy="remove it"
+                    ) from None
         return entries
 
     def rewind(self, step: int) -> None:

@@ -1,8 +1,8 @@
 """`train`: a recipe on the user's own pairs, in one call; the run is written down, the model comes back.
 
-    model = nf.train("pairs", data="pairs.jsonl")
-    model = nf.train("pairs", data=[("how to sort a list", "sorted(items)"), ...])
-    model = nf.train("./my_method.py", data=frame, columns="question,answer")
+model = nf.train("pairs", data="pairs.jsonl")
+model = nf.train("pairs", data=[("how to sort a list", "sorted(items)"), ...])
+model = nf.train("./my_method.py", data=frame, columns="question,answer")
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nearfar.core.errors import DataError, UsageError
+from nearfar.core.files import ensure_directory
 from nearfar.core.model import Model
 from nearfar.core.parts import resolve
 from nearfar.core.recipe import Recipe
 from nearfar.core.tree import override, to_json
-from nearfar.data.pair_table import PairTable
+from nearfar.data.pair_table import Note, PairTable
 from nearfar.data.pairs import pairs
 from nearfar.data.split import split
 from nearfar.training.build import ContrastTerm, fit_encoder
 from nearfar.training.fit import Fitted, Progress, fit
 from nearfar.training.held_out import measure, summary
 from nearfar.training.own_file import recipe_from_file
-from nearfar.training.run import Run
+from nearfar.training.run import BAD_RECORDS, Run
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Trained:
     table: PairTable
     held_out: PairTable | None
     figures: dict[str, Any]
+    notes: tuple[Note, ...] = ()
 
 
 def train(
@@ -73,7 +75,15 @@ def train(
     (1, 16)
     """
     made = train_run(
-        recipe, data, columns=columns, out=out, settings=settings, seed=seed, resume=resume, on_bad=on_bad, progress=progress
+        recipe,
+        data,
+        columns=columns,
+        out=out,
+        settings=settings,
+        seed=seed,
+        resume=resume,
+        on_bad=on_bad,
+        progress=progress,
     )
     return made.model
 
@@ -98,14 +108,29 @@ def train_run(
     """
     chosen = recipe_of(recipe, settings, seed)
     if data is None:
-        raise UsageError("there is no data to train on", where="data", remedy="pass a file, a list of pairs, or a DataFrame")
+        raise UsageError(
+            "there is no data to train on", where="data", remedy="pass a file, a list of pairs, or a DataFrame"
+        )
     run = None if resume is None else Run.open(resume)
-    bad = (Path(out) if out is not None else Path("runs")) / "bad_records.jsonl" if on_bad == "skip" else None
+    bad = None
+    if on_bad == "skip":
+        bad = Path(out or resume or "runs") / BAD_RECORDS
+        ensure_directory(bad.parent)
     table = pairs(data, columns, on_bad=on_bad, bad_records=bad)
-    config = {"recipe": to_json(chosen), "data": {"source": table.source, "columns": list(table.columns), "pairs": len(table), "fingerprint": table.fingerprint}}
+    config = {
+        "recipe": to_json(chosen),
+        "data": {
+            "source": table.source,
+            "columns": list(table.columns),
+            "pairs": len(table),
+            "fingerprint": table.fingerprint,
+        },
+    }
     fitted_on, rest = (table, held_out) if held_out is not None else _split(table, chosen)
     if run is None:
         run = Run.new(None if out is None else Path(out), chosen.name, config)
+        if bad is not None and bad.exists() and bad.parent != run.directory:
+            bad.replace(run.directory / BAD_RECORDS)
     else:
         _same_run(run, config)
     about = {"recipe": _digest(config["recipe"]), "data": table.fingerprint}
@@ -118,7 +143,15 @@ def train_run(
     fitted = Fitted(0, 0, [], 0.0)
     for stage in chosen.stages:
         fitted = fit(
-            stage, encoder, term, fitted_on, seed=chosen.seed, run=run, resume=resume is not None, about=about, progress=progress
+            stage,
+            encoder,
+            term,
+            fitted_on,
+            seed=chosen.seed,
+            run=run,
+            resume=resume is not None,
+            about=about,
+            progress=progress,
         )
     model.eval()
     figures = summary(measure(model, rest)) if rest is not None and len(rest) >= 2 else {}
@@ -132,7 +165,7 @@ def train_run(
     }
     if not fitted.interrupted:
         model.save(run.model)
-    return Trained(model, run, fitted, fitted_on, rest, figures)
+    return Trained(model, run, fitted, fitted_on, rest, figures, table.notes)
 
 
 def recipe_of(recipe: str | Path | Recipe, settings: Sequence[str] = (), seed: int | None = None) -> Recipe:

@@ -1,0 +1,62 @@
+# Everything happens in a virtual environment (.venv): nothing needs root, nothing outside this folder changes.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+# A stamp says what is installed: `.dev` holds all of `.base`.
+BASE := $(VENV)/.base
+DEV := $(VENV)/.dev
+INPUTS := pyproject.toml constraints.txt
+ARGS ?=
+
+.PHONY: help setup fix check test demo bench docs stubs lock clean
+
+help:  ## show this list
+	@printf 'nearfar: make TARGET\n\n'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@printf '\nOptions: PYTHON=python3.12 (which Python), VENV=.venv (where), ARGS="-k queue" (for test, demo and bench)\n'
+
+setup: $(DEV)  ## install everything for development into .venv
+
+fix: $(DEV)  ## format, repair what can be repaired, and generate the stubs
+	$(BIN)/ruff check --fix --quiet || true
+	$(BIN)/ruff format --quiet
+	$(BIN)/python -m nearfar.catalogue.stubs
+
+check: $(DEV)  ## style, types, layers, stubs: fast, without the test suite
+	$(BIN)/python -m pytest -q tests/static $(ARGS)
+
+test: $(DEV)  ## set up and run the test suite
+	$(BIN)/python -m pytest -q $(ARGS)
+
+demo: $(BASE)  ## set up and run the main job: a code search of your own machine (3 minutes)
+	$(BIN)/nearfar quickstart $(ARGS)
+
+bench: $(DEV)  ## measure speed and memory
+	@if [ ! -d benchmarks ]; then echo 'make bench: there is no benchmarks/ folder yet' >&2; exit 1; fi
+	for file in benchmarks/*.py; do $(BIN)/python "$$file" $(ARGS); done
+
+docs: $(DEV)  ## render the pages of all parts into docs/site
+	$(BIN)/python -W error -m nearfar.catalogue.site docs/site
+
+stubs: $(DEV)
+	$(BIN)/python -m nearfar.catalogue.stubs
+
+lock:  ## refresh constraints.txt from a fresh environment
+	@PYTHON='$(PYTHON)' .ci/environment lock
+
+clean:  ## remove everything that these targets made
+	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist docs/site
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BASE): $(INPUTS)
+	@PYTHON='$(PYTHON)' .ci/environment install '$(VENV)' '.'
+	@touch $@
+
+$(DEV): $(INPUTS)
+	@PYTHON='$(PYTHON)' .ci/environment install '$(VENV)' '.[dev]'
+	@touch $(BASE) $@

@@ -1,0 +1,109 @@
+"""`nearfar train`: a recipe by its name, or a method in the user's own file, on the user's pairs."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+
+from nearfar.cli.arguments import add_data, add_json, add_quiet
+from nearfar.cli.progress import bar
+from nearfar.cli.terminal import print_json
+
+EXAMPLES = """examples:
+  nearfar train pairs --data my.jsonl --columns question,answer
+  nearfar train pairs --data my.csv --set fit.epochs=4 --set objective.temperature=0.03
+  nearfar train ./my_method.py --data my.jsonl
+  nearfar train pairs --data my.jsonl --resume runs/pairs-1
+  nearfar train pairs --settings            every setting of the recipe, with its value"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Recipe, data, settings, where to write."""
+    parser.epilog = EXAMPLES
+    parser.add_argument("recipe", help="a recipe (`nearfar list recipes`), or a Python file that defines recipe()")
+    add_data(parser, required=False)
+    parser.add_argument(
+        "--set", dest="settings", action="append", default=[], metavar="NAME=VALUE", help="change a setting; repeatable"
+    )
+    parser.add_argument("--settings", dest="show_settings", action="store_true", help="show the settings and leave")
+    parser.add_argument("--out", metavar="DIR", help="the run directory (runs/NAME-1, -2, ... unless given)")
+    parser.add_argument("--seed", type=int, help="the only source of chance")
+    parser.add_argument("--resume", metavar="RUN", help="go on with an interrupted run, on the same data")
+    add_json(parser)
+    add_quiet(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, print the figures, write the report."""
+    from nearfar.core.errors import UsageError
+    from nearfar.core.tree import leaves
+    from nearfar.training.train import recipe_of, train_run
+
+    if args.show_settings:
+        settings = leaves(recipe_of(args.recipe, args.settings, args.seed))
+        if args.json:
+            print_json(
+                {k: v if isinstance(v, (int, float, str, bool, type(None))) else str(v) for k, v in settings.items()}
+            )
+        else:
+            width = max(map(len, settings))
+            print(
+                "\n".join(f"{name:<{width}}  {getattr(value, '__name__', value)}" for name, value in settings.items())
+            )
+        return 0
+    if args.data is None:
+        raise UsageError("there is no data to train on", where="--data", remedy="give a file of pairs: --data my.jsonl")
+    with bar("training", quiet=args.quiet or args.json) as update:
+        made = train_run(
+            args.recipe,
+            args.data,
+            columns=args.columns,
+            out=args.out,
+            settings=args.settings,
+            seed=args.seed,
+            resume=args.resume,
+            on_bad=args.on_bad,
+            progress=lambda done, total, loss: update(done, total, f"loss {loss:.3f}"),
+        )
+    if made.fitted.interrupted:
+        print(f"stopped after {made.fitted.steps} of {made.fitted.total} steps; the checkpoint is complete")
+        print(f"go on with: nearfar train {args.recipe} --data {args.data} --resume {made.run.directory}")
+        return 130
+    from nearfar.cli.run_report import write_run_report
+
+    report = write_run_report(made)
+    if args.json:
+        print_json({**made.model.about, "model": str(made.run.model), "report": str(report)})
+        return 0
+    for note in made.notes:
+        print(f"note: {note}")
+    _print(made, report)
+    return 0
+
+
+def _print(made: object, report: Path) -> None:
+    from nearfar.training.train import Trained
+
+    assert isinstance(made, Trained)
+    fitted = made.fitted
+    logged = made.run.logged()
+    if logged:
+        chance = math.log(max(2, logged[-1]["keys"]))
+        last = sum(fitted.losses[-20:]) / len(fitted.losses[-20:])
+        print(
+            f"loss {fitted.losses[0]:.3f} -> {last:.3f} (chance level {chance:.3f}) in {fitted.steps} steps, {fitted.seconds:.1f} s"
+        )
+        if last > 0.97 * chance and made.model.about["recipe"]["objective"]["rule"] == "info_nce":
+            print(
+                "warning: the loss is still at chance level; raise fit.epochs or fit.learning_rate, and look at the pairs"
+            )
+    if made.figures:
+        for name in ("mrr", "recall@10"):
+            f = made.figures[name]
+            print(
+                f"held-out {name:<10} {f['mean']:.3f} [{f['low']:.3f}, {f['high']:.3f}]   ({made.figures['queries']:,} queries)"
+            )
+    else:
+        print("no pairs were held out (too few, or all connected), so nothing was measured")
+    print(f"model  {made.run.model}\nreport {report}")

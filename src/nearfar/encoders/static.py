@@ -1,0 +1,196 @@
+"""Static encoder: a text is the weighted sum of one learned vector a unit. Made for CPUs.
+
+        v(text) = sum over fields f, units u of  a_f * (1 + log n_uf) * w_u * E_u
+        w_u     = log(N / (n_u + 1/2)) ** RARITY
+
+n_uf counts unit u in field f of the text, n_u the texts of the corpus that hold u, N all of them. E is learned, the weights
+are not: learning them gained nothing (see below). Queries and documents share one table, so the encoder
+matches equal words before it has learned anything, as BM25 does; training then moves together what means the same. There is no
+word order and no context, which is why a step costs a hundredth of a small transformer's.
+
+A text may have two fields, its head (a title, a name) and its body, divided by `FIELD`. The head counts `head_weight`
+times; without a `FIELD` all is body.
+
+Measured on development packages of the code search (3,351 candidates, MRR, one change each): unseen words in buckets 0.478 ->
+0.515; character trigrams of words of two and more letters and RARITY 1/2 0.515 -> 0.587; 512 dimensions 0.592. Without
+effect: learned weights, batches of one package, 4,096 instead of 1,024. Harmful: a table a side, token dropout, word pairs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nearfar.core.card import Card
+from nearfar.core.errors import DataError, UsageError
+from nearfar.core.rows import Rows
+from nearfar.encoders.tokenizing import Vocabulary
+
+CARD = Card(
+    name="static",
+    summary="one learned vector a word part and character trigram, summed by rarity: text on CPUs",
+    public=("Static",),
+)
+
+FIELD = "\x1f"  # ASCII's unit separator: no text that people write holds it
+RARITY = 0.5
+MAX_ROWS = 4_000_000  # of the table: a damaged configuration must not ask for all memory
+
+
+@dataclass(frozen=True, eq=False)
+class Bags:
+    """Prepared texts: units `ids` [m] int32 and `amounts` [m] float32 of text i lie at offsets[i]:offsets[i + 1]."""
+
+    ids: Tensor
+    amounts: Tensor
+    offsets: Tensor
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def take(self, index: Any) -> Bags:
+        """The texts at `index` [n], in that order."""
+        number = (
+            torch.arange(len(self))[index] if isinstance(index, slice) else torch.as_tensor(index, dtype=torch.long)
+        )
+        start = self.offsets[number]
+        length = self.offsets[number + 1] - start
+        offsets = functional.pad(length.cumsum(0), (1, 0))
+        place = torch.arange(int(offsets[-1])) + (start - offsets[:-1]).repeat_interleave(length)
+        return Bags(self.ids[place], self.amounts[place], offsets)
+
+
+class Static(nn.Module):
+    """A bag of units, see the file's text. `fit` makes one for a corpus; queries and documents are treated alike."""
+
+    def __init__(self, vocabulary: Vocabulary, dimension: int, head_weight: float) -> None:
+        super().__init__()
+        self.vocabulary, self.dimension, self.head_weight = vocabulary, dimension, head_weight
+        self.table = nn.Parameter(torch.empty(len(vocabulary), dimension))
+        self.register_buffer("weight", torch.ones(len(vocabulary)))
+        nn.init.normal_(self.table, std=dimension**-0.5)
+
+    @classmethod
+    def fit(
+        cls,
+        texts: Mapping[str, Sequence[str]],
+        *,
+        dimension: int = 256,
+        min_count: int = 2,
+        size: int = 100_000,
+        buckets: int = 8_192,
+        head_weight: float = 3.0,
+        seed: int = 0,
+    ) -> Static:
+        """An encoder with random vectors for the texts of all sides together.
+
+        dimension    length of a vector
+        min_count    texts that must hold a unit for it to get a vector of its own
+        size         units that get one at most
+        buckets      vectors that all other units share by hash
+        head_weight  how much a unit in the head counts, where one in the body counts 1
+        """
+        if dimension < 1 or buckets < 1 or min_count < 1 or size < 0 or not 0 < head_weight < math.inf:
+            raise UsageError("dimension, buckets, min_count and head_weight must be positive", where="encoder")
+        every = [text for side in sorted(texts) for text in texts[side]]
+        _check_texts(every)
+        vocabulary, frequency = Vocabulary.fit(every, min_count=min_count, size=size, buckets=buckets)
+        made = cls(vocabulary, dimension, head_weight)
+        with torch.no_grad():
+            made.table.normal_(0, dimension**-0.5, generator=torch.Generator().manual_seed(seed))
+            # a unit in every text keeps a little weight: a text of such units alone must not be the zero vector
+            rarity = np.log((len(every) + 1) / (frequency + 0.5)).clip(0.01)
+            made.weight.copy_(torch.from_numpy(rarity**RARITY))
+        return made
+
+    def prepare(self, records: Sequence[Any]) -> Bags:
+        """Texts as bags of units: a function of the texts and the vocabulary, not of weights.
+
+        Raises DataError for a record that is no text. An empty text is an empty bag, whose vector is zero.
+        """
+        _check_texts(records)
+        halves = [text.split(FIELD, 1) if FIELD in text else ("", text) for text in records]
+        fields = [self.vocabulary.count([half[i] for half in halves]) for i in (0, 1)]
+        amounts = [(1 + np.log(f.counts)) * a for f, a in zip(fields, (self.head_weight, 1.0), strict=True)]
+        sizes = [np.diff(f.offsets) for f in fields]
+        offsets = np.concatenate([[0], (sizes[0] + sizes[1]).cumsum()])
+        ids = np.empty(offsets[-1], np.int32)
+        values = np.empty(offsets[-1], np.float32)
+        for field, amount, size, start in zip(
+            fields, amounts, sizes, (offsets[:-1], offsets[:-1] + sizes[0]), strict=True
+        ):
+            place = np.arange(len(field.ids)) + np.repeat(start - field.offsets[:-1], size)
+            ids[place], values[place] = field.ids, amount
+        return Bags(torch.from_numpy(ids), torch.from_numpy(values), torch.from_numpy(offsets.astype(np.int64)))
+
+    def forward(self, inputs: Bags, side: str = "query") -> Rows:
+        """One row a text: vectors [n dimension], not normalised (the cosine does that)."""
+        device = self.table.device
+        ids = inputs.ids.to(device)
+        vectors = functional.embedding_bag(
+            ids,
+            self.table,
+            inputs.offsets.to(device, ids.dtype),
+            mode="sum",
+            per_sample_weights=inputs.amounts.to(device) * self.weight[ids],
+            include_last_offset=True,
+        )
+        return Rows(vectors)
+
+    def cost(self, inputs: Bags) -> Tensor:
+        """Units of each text [n]: the work grows with them."""
+        return inputs.offsets.diff()
+
+    def config(self) -> dict[str, Any]:
+        """Everything but the weights, as JSON."""
+        return {
+            "dimension": self.dimension,
+            "head_weight": self.head_weight,
+            "buckets": self.vocabulary.buckets,
+            "units": self.vocabulary.known,
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Static:
+        """The same architecture with fresh weights. Raises DataError if the configuration makes no sense."""
+        dimension, head_weight, buckets, known = (
+            config.get(k) for k in ("dimension", "head_weight", "buckets", "units")
+        )
+        sound = (
+            _is_count(dimension)
+            and _is_count(buckets)
+            and isinstance(head_weight, (int, float))
+            and 0 < head_weight < math.inf
+            and isinstance(known, list)
+            and all(isinstance(unit, str) for unit in known)
+            and len(set(known)) == len(known)
+            and len(known) + buckets <= MAX_ROWS
+        )
+        if not sound:
+            raise DataError(
+                "this is no configuration of a static encoder",
+                where="encoders",
+                remedy="the model is damaged; save it anew",
+            )
+        return cls(Vocabulary(known, buckets), dimension, float(head_weight))
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_ROWS
+
+
+def _check_texts(records: Sequence[Any]) -> None:
+    for number, record in enumerate(records):
+        if not isinstance(record, str):
+            raise DataError(
+                f"the static encoder reads texts, not {type(record).__name__}",
+                where=f"record {number}",
+                remedy="choose a column of texts, or turn the values into text",
+            )

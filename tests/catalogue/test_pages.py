@@ -1,0 +1,145 @@
+"""Lists, pages and citations say what the cards and sources say."""
+
+import ast
+import inspect
+import re
+
+import pytest
+
+import nearfar
+from nearfar.catalogue import citation, listing, page, site, source
+from nearfar.core.card import Card
+from nearfar.core.errors import UsageError
+from nearfar.core.parts import Part, built_in, find
+
+
+def made(tmp_path, text, name="made", **fields):
+    path = tmp_path / f"{name}.py"
+    path.write_text(text)
+    return Part(Card(name=name, summary="made here", **fields), "objectives", "", f"x.{name}", str(path), 1)
+
+
+def test_choose():
+    assert [part.name for part in listing.choose("objectives", has="symmetric")] == ["sigmoid"]
+    assert {part.name for part in listing.choose(reads="label")} == {"labelled"}
+    needing = {part.name for part in listing.choose("objectives", needs="negative")}
+    assert "decoupled" in needing
+    assert "info_nce" not in needing
+    assert "info_nce" in {part.name for part in listing.choose(word="SOFTMAX")}
+    assert listing.choose(word="no such word") == []
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_list_fits_the_terminal_and_holds_every_name(width):
+    text = listing.as_text(built_in(), width)
+    assert max(map(len, text.splitlines())) <= width
+    for part in built_in():
+        assert re.search(rf"^  {part.name}\b", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("part", [*built_in(), *source.face()], ids=lambda part: part.name)
+def test_every_page(part):
+    text, markdown, data = page.as_text(part), page.as_markdown(part), page.as_data(part)
+    for shown in (text, markdown):
+        assert part.name in shown
+        assert part.card.summary in " ".join(shown.split())
+    assert data["name"] == part.name
+    assert data["signature"].startswith((f"{part.attribute}(", f"{part.attribute} = "))
+
+
+def test_signature_is_that_of_the_function():
+    from nearfar.relations.paired import paired
+
+    assert page.as_data(find("paired"))["signature"] == f"paired{inspect.signature(paired)}".replace(
+        "'str'", "str"
+    ).replace("'Relation'", "Relation")
+
+
+@pytest.mark.parametrize(
+    ("code", "shown"),
+    [
+        ("def f(a, /, b: int = 1, *c: str, d=2, **e) -> None: ...", "f(a, b: int = 1, *c: str, d=2, **e) -> None"),
+        ("def f(*, a: int): ...", "f(*, a: int)"),
+        ("class f:\n def __init__(self, a: int) -> None: ...", "f(a: int)"),
+        ("f = g(1)", "f = g(1)"),
+        ("class f:\n a: int\n b: str = 'x'", "f(a: int, b: str = 'x')"),
+    ],
+)
+def test_signatures(code, shown):
+    assert source.signature(source.defined(ast.parse(code), "f")[0]) == shown
+
+
+def test_long_signature_takes_a_line_an_argument():
+    code = "def f(" + ", ".join(f"argument_{i}: int" for i in range(9)) + ") -> int: ..."
+    lines = source.signature(source.defined(ast.parse(code), "f")[0]).splitlines()
+    assert len(lines) == 11
+    assert lines[-1] == ") -> int"
+
+
+def test_split_example():
+    assert source.split_example("Prose.\n\n>>> 1 + 1\n2\n\nMore.") == ("Prose.\n\n\nMore.", ">>> 1 + 1\n2")
+    assert source.split_example("Prose.") == ("Prose.", "")
+
+
+def test_papers_come_from_card_and_text(tmp_path):
+    text = '"""A.\n\nSource: van den Oord et al. 2018 (arXiv 1807.03748v2); Tian and\nIsola 2020 (doi 10.1234/ab.c-d), not 3.14159.\n"""\n'
+    part = made(tmp_path, text, papers=("2110.06848",))
+    papers = citation.papers_of(part)
+    assert [(p.id, p.author, p.year) for p in papers] == [
+        ("2110.06848", "", "2021"),
+        ("1807.03748", "van den Oord and others", "2018"),
+        ("10.1234/ab.c-d", "Tian and Isola", "2020"),
+    ]
+
+
+def test_bibtex(tmp_path):
+    entry = citation.bibtex(citation.Paper("1807.03748", "Oord and others", "2018"), "nearfar: info_nce")
+    assert entry.startswith("@misc{arxiv:1807.03748,\n")
+    assert entry.count("{") == entry.count("}")
+    assert re.search(r"eprint +=\s+\{1807\.03748\},", entry)
+    assert "author" not in citation.bibtex(citation.Paper("10.1/x"), "n")
+    assert nearfar.__version__ in citation.software()
+
+
+def test_a_paper_that_two_parts_name_is_cited_once(tmp_path):
+    first = made(tmp_path, '"""A. (arXiv 1807.03748)"""\n', "first")
+    second = made(tmp_path, '"""B: Oord et al. 2018 (arXiv 1807.03748)"""\n', "second")
+    ((paper, users),) = citation.citations([first, second])
+    assert (paper.author, users) == ("Oord and others", ["first", "second"])
+
+
+def test_site_renders_without_problems_and_every_link_leads_somewhere():
+    pages = site.render([*source.face(), *built_in()])
+    assert len(pages) == len(built_in()) + len(nearfar.FACE) + 1
+    for name, text in pages.items():
+        assert set(re.findall(r'href="([^"]+)"', text)) <= set(pages), name
+
+
+def test_site_escapes(tmp_path):
+    text = '"""A <script>alert(1)</script>."""\n\n\ndef made():\n    """B."""\n'
+    rendered = site.render([made(tmp_path, text)])["objectives.made.html"]
+    assert "<script>" not in rendered
+    assert "&lt;script&gt;" in rendered
+
+
+@pytest.mark.parametrize(
+    ("text", "fields", "problem"),
+    [
+        ('"""A."""\n\n\ndef made():\n    """B."""\n', {"related": ("nobody",)}, "related names 'nobody'"),
+        ('def made():\n    """B."""\n', {}, "the file has no docstring"),
+        ('"""A."""\n', {}, "defines no 'made'"),
+        ('"""A."""\n\n\ndef made(): ...\n', {}, "'made' has no docstring"),
+    ],
+)
+def test_site_refuses_incomplete_parts(tmp_path, text, fields, problem):
+    with pytest.raises(UsageError, match=re.escape(problem)):
+        site.render([made(tmp_path, text, **fields)])
+
+
+def test_site_is_written_and_old_pages_go(tmp_path, capsys):
+    (tmp_path / "objectives.gone.html").write_text("old")
+    assert site.main([str(tmp_path)]) == 0
+    assert not (tmp_path / "objectives.gone.html").exists()
+    assert (tmp_path / "objectives.info_nce.html").read_text("utf-8").startswith("<!doctype html>")
+    assert "pages in" in capsys.readouterr().out
+    assert site.main([]) == 2

@@ -1,0 +1,50 @@
+"""What all tests share: shapes are checked at run time, chance is seeded, and commands run in processes of their own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from jaxtyping import install_import_hook
+
+# Before any import of nearfar: every annotated function of it then checks types and shapes with each call.
+install_import_hook("nearfar", "shape_checker.check")
+
+import hypothesis
+import numpy as np
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[1]
+
+hypothesis.settings.register_profile("nearfar", deadline=None, derandomize=True, max_examples=50)
+hypothesis.settings.load_profile("nearfar")
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    """The same chance in every test, whatever ran before."""
+    torch.manual_seed(0)
+    np.random.seed(0)  # noqa: NPY002 - third parties read the global generator
+    import random
+
+    random.seed(0)
+
+
+@pytest.fixture
+def in_process(tmp_path):
+    """Run `python ARGUMENTS` in a process of its own, in an empty folder, and return what it wrote and its exit code."""
+
+    def run(*arguments, **environment):
+        path = os.pathsep.join(filter(None, [str(ROOT / "src"), os.environ.get("PYTHONPATH")]))
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": path, "COLUMNS": "100"} | environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return run
