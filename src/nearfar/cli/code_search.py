@@ -230,7 +230,10 @@ def write_report(
     intervals = {
         title: {name: Interval(**numbers["systems"][name][title]) for name in measured.systems} for title in METRICS
     }
-    differences = [Difference(*name.split("/"), comparison) for name, comparison in measured.against.items()]
+    differences = [
+        Difference(ours, rival, comparison)
+        for (ours, rival), comparison in ((name.split("/"), c) for name, c in measured.against.items())
+    ]
     packages = [(name, count) for name, count in numbers["held_out_packages"].items()]
     page = Report(
         title="A code search of this machine",

@@ -17,7 +17,7 @@ import os
 import re
 import sysconfig
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -187,7 +187,7 @@ def _digest(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
 
 
-def _in_order(chunks: list[list[_Source]], workers: int) -> Iterator[Found]:
+def _in_order(chunks: list[list[_Source]], workers: int) -> Generator[Found, None, None]:
     """Results of `_read_chunk` in the order of the chunks, from processes or from this one.
 
     Processes are spawned, not forked: the parent may hold threads of torch. If they cannot start (a script without

@@ -52,8 +52,8 @@ class PairBatches:
         self.query, self.document = (torch.from_numpy(ids) for ids in (table.query_id, table.document_id))
         self.explicit = table.has_negatives
         if self.explicit:
-            counts = np.array([len(n) for n in table.negatives])
-            self.starts = np.concatenate([[0], counts.cumsum()])
+            counts = [0, *(len(n) for n in table.negatives)]
+            self.starts = np.cumsum(counts)
             texts = [t for negatives in table.negatives for t in negatives]
             self.negatives = encoder.prepare(texts)
             self.negative = torch.from_numpy(string_ids(texts))
@@ -67,7 +67,7 @@ class PairBatches:
         if not self.explicit:
             return x, y
         y = y.with_columns(negative=torch.zeros(len(index), dtype=torch.bool))
-        mine = np.concatenate([np.arange(self.starts[i], self.starts[i + 1]) for i in index])
+        mine = np.concatenate([np.arange(int(self.starts[i]), int(self.starts[i + 1])) for i in index])
         if not len(mine):
             return x, y
         owner = np.repeat(index, self.starts[index + 1] - self.starts[index])

@@ -194,10 +194,11 @@ def _split(table: PairTable, recipe: Recipe) -> tuple[PairTable, PairTable | Non
 def _same_run(run: Run, config: dict[str, Any]) -> None:
     """A resumed run goes on with the recipe and the data it began with."""
     for name in ("recipe", "data"):
-        was, now = dict(run.config[name]), dict(config[name])
-        was.pop("source", None), now.pop("source", None)
-        if was != json.loads(json.dumps(now)):
-            changed = sorted(k for k in was if was[k] != json.loads(json.dumps(now)).get(k))
+        was, now = (
+            {k: v for k, v in c[name].items() if k != "source"} for c in (run.config, json.loads(json.dumps(config)))
+        )
+        if was != now:
+            changed = sorted(k for k in was if was[k] != now.get(k))
             raise UsageError(
                 f"this run was started with another {name} ({', '.join(changed)} differ)",
                 where=str(run.directory / "config.json"),
