@@ -22,7 +22,13 @@ START, END = (
     "<!-- figures: rendered from docs/records/quickstart.json by `python docs/figures.py` -->",
     "<!-- figures end -->",
 )
-COLOURS = {"nearfar": "#1267a8", "hybrid": "#1267a8", "BM25": "#c4520a", "untrained": "#646b75"}
+COLOURS = {
+    "nearfar": "#1267a8",
+    "hybrid": "#1267a8",
+    "BM25": "#c4520a",
+    "BM25 + name": "#c4520a",
+    "untrained": "#646b75",
+}
 
 
 def readme(record: dict[str, Any], text: str) -> str:
@@ -56,7 +62,7 @@ def picture(record: dict[str, Any]) -> str:
     matplotlib.rcParams.update({"svg.hashsalt": "nearfar", "svg.fonttype": "none", "font.family": "sans-serif"})
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8.4, 2.3), layout="constrained")
+    figure = Figure(figsize=(8.4, 2.7), layout="constrained")
     names = list(record["systems"])[::-1]
     for axes, metric in zip(figure.subplots(1, 2, sharey=True), ("MRR", "recall@10"), strict=True):
         for place, name in enumerate(names):

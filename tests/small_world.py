@@ -45,4 +45,4 @@ def write_jsonl(path, pairs, columns=("question", "answer")):
     return path
 
 
-QUICK = ["fit.epochs=6", "fit.batch_size=64", "encoder.dimension=32"]
+QUICK = ["fit.epochs=6", "fit.min_steps=0", "fit.learning_rate=0.01", "fit.batch_size=64", "encoder.dimension=32"]

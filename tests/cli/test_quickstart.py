@@ -101,7 +101,7 @@ def test_it_prints_its_verdict_and_repeats_itself(corpus, tmp_path, capsys):
         assert figures[0][key] == figures[1][key]
     assert figures[0]["held_out"] >= 20
     assert len(figures[0]["skipped"]) >= 1
-    assert set(figures[0]["systems"]) == {"untrained", "BM25", "nearfar", "hybrid"}
+    assert set(figures[0]["systems"]) == {"untrained", "BM25", "BM25 + name", "nearfar", "hybrid"}
     assert re.match(r"Goal (NOT )?reached: MRR [+-]\d", figures[0]["verdict"])
     assert (
         main(["quickstart", "--root", str(corpus), "--out", str(tmp_path / "one"), *SMALL, "--seed", "1", "--json"])

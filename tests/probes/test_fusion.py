@@ -30,6 +30,17 @@ def test_equals_loops_with_ties(working_bytes: int, monkeypatch: pytest.MonkeyPa
     assert fused != pytest.approx(naive(tables, 60), rel=1e-6)
 
 
+def test_weights_multiply_each_systems_share():
+    random = np.random.default_rng(4)
+    tables = [random.normal(size=(3, 7)), random.normal(size=(3, 7))]
+    fused = fusion.reciprocal_rank_fusion(tables, k=3, weights=(1.0, 0.5))
+    assert fused == pytest.approx(naive(tables[:1], 3) + 0.5 * naive(tables[1:], 3), rel=1e-6)
+    assert fused != pytest.approx(naive(tables, 3), rel=1e-3)
+    for wrong in ((1.0,), (1.0, 0.0), (1.0, -1.0)):
+        with pytest.raises(UsageError, match="positive weights"):
+            fusion.reciprocal_rank_fusion(tables, weights=wrong)
+
+
 def test_a_system_that_is_indifferent_changes_no_order():
     scores = np.random.default_rng(1).normal(size=(4, 9))
     fused = fusion.reciprocal_rank_fusion([scores, np.zeros((4, 9))])

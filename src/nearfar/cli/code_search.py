@@ -30,9 +30,13 @@ from nearfar.search.flat import FlatIndex
 from nearfar.training.run import software
 from nearfar.training.train import Trained, train_run
 
-OURS, UNTRAINED, LEXICAL, HYBRID = "nearfar", "untrained", "BM25", "hybrid"
+OURS, UNTRAINED, LEXICAL, NAMED, HYBRID = "nearfar", "untrained", "BM25", "BM25 + name", "hybrid"
 METRICS = {"MRR": "mrr", "recall@10": "recall@10"}
 GOAL = 0.10  # MRR above BM25's, relative
+# Chosen on development packages, as the encoder's settings were. The encoder weighs a function's name as a field of its own;
+# BM25 that may do the same (the name repeated in front) is the strongest lexical rival found, and is shown beside the usual one.
+NAMES, NAMED_K1, NAMED_B = 8, 3.0, 1.0
+FUSION = {"k": 3.0, "weights": (1.0, 0.5)}
 
 
 @dataclass(frozen=True)
@@ -132,15 +136,18 @@ def measure_search(corpus: Corpus, search: CodeSearch, quiet: bool) -> Measured:
     with step("measured on the held-out packages", quiet):
         x, y = search.model.encode(rest.queries, side="query"), search.model.encode(rest.documents, side="document")
         lexical = Bm25().fit([p.code for p in corpus.held_out]).scorer(rest.queries)
+        named = [" ".join([p.name] * NAMES) + "\n" + p.code for p in corpus.held_out]
         systems = {
             UNTRAINED: retrieval(vector_scores(*search.before), relevant),
             LEXICAL: retrieval(lexical, relevant),
+            NAMED: retrieval(Bm25(k1=NAMED_K1, b=NAMED_B).fit(named).scorer(rest.queries), relevant),
             OURS: retrieval(vector_scores(x, y), relevant),
-            HYBRID: retrieval(fused_scores(vector_scores(x, y), lexical), relevant),
+            HYBRID: retrieval(fused_scores(vector_scores(x, y), lexical, **FUSION), relevant),
         }
         ranks = {name: s.reciprocal_ranks for name, s in systems.items()}
         against = {
             f"{OURS}/{LEXICAL}": paired(ranks[OURS], ranks[LEXICAL]),
+            f"{OURS}/{NAMED}": paired(ranks[OURS], ranks[NAMED]),
             f"{OURS}/{UNTRAINED}": paired(ranks[OURS], ranks[UNTRAINED]),
             f"{HYBRID}/{OURS}": paired(ranks[HYBRID], ranks[OURS]),
             f"{HYBRID}/{LEXICAL}": paired(ranks[HYBRID], ranks[LEXICAL]),
@@ -188,6 +195,8 @@ def figures(corpus: Corpus, search: CodeSearch, measured: Measured, seconds: flo
         f"Goal {'reached' if reached else 'NOT reached'}: MRR {100 * gain:+.1f} % against BM25 (wanted: at least +{100 * GOAL:.0f} %, "
         f"interval above zero). The hybrid is {'above both' if hybrid > 0 else 'NOT surely above both'}.\n"
         + versus.sentence(OURS, LEXICAL)
+        + f"\nWith the function's name as a field of its own, as {OURS} has it, BM25 is stronger: "
+        + measured.against[f"{OURS}/{NAMED}"].sentence(OURS, NAMED)
     )
     return {
         "verdict": verdict,

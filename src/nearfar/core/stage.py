@@ -25,6 +25,7 @@ class Fit:
 
     batch_size     records a step; the batch is shrunk to the data when there are fewer
     epochs         passes over the data; a fraction is allowed
+    min_steps      steps at least, however few the data
     learning_rate  at the start of the schedule, for Adam
     schedule       "cosine" to 2 % of the learning rate, "linear" likewise, or "constant"
     warmup         share of all steps over which the rate rises from zero
@@ -34,8 +35,9 @@ class Fit:
 
     name: str = "fit"
     batch_size: int = 1024
-    epochs: float = 8.0
-    learning_rate: float = 0.01
+    epochs: float = 3.0
+    min_steps: int = 0
+    learning_rate: float = 0.005
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     warmup: float = 0.0
     weight_decay: float = 0.0

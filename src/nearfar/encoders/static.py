@@ -71,6 +71,8 @@ class Bags:
 class Static(nn.Module):
     """A bag of units, see the file's text. `fit` makes one for a corpus; queries and documents are treated alike."""
 
+    weight: Tensor
+
     def __init__(self, vocabulary: Vocabulary, dimension: int, head_weight: float) -> None:
         super().__init__()
         self.vocabulary, self.dimension, self.head_weight = vocabulary, dimension, head_weight
@@ -161,9 +163,10 @@ class Static(nn.Module):
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Static:
         """The same architecture with fresh weights. Raises DataError if the configuration makes no sense."""
-        dimension, head_weight, buckets, known = (
-            config.get(k) for k in ("dimension", "head_weight", "buckets", "units")
-        )
+        dimension: Any = config.get("dimension")
+        head_weight: Any = config.get("head_weight")
+        buckets: Any = config.get("buckets")
+        known: Any = config.get("units")
         sound = (
             _is_count(dimension)
             and _is_count(buckets)

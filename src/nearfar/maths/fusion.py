@@ -2,7 +2,7 @@
 
 Reciprocal rank fusion reads ranks only, so it needs neither training nor a common scale:
 
-        fused[q, d] = sum over systems of  1 / (k + rank of d for query q),     ranks from 1
+        fused[q, d] = sum over systems of  w / (k + rank of d for query q),     ranks from 1, w = 1 unless given
 
 Source: Cormack, Clarke and Buettcher, "Reciprocal Rank Fusion outperforms Condorcet and individual rank learning
 methods", SIGIR 2009, section 2; k = 60 is theirs.
@@ -21,16 +21,19 @@ from nearfar.core.errors import DataError, UsageError
 WORKING_BYTES = 32 << 20  # what ranking one strip of rows may take; an implementation detail, never a result
 
 
-def reciprocal_rank_fusion(scores: Sequence[Any], *, k: float = 60.0) -> NDArray[np.float32]:
+def reciprocal_rank_fusion(
+    scores: Sequence[Any], *, k: float = 60.0, weights: Sequence[float] | None = None
+) -> NDArray[np.float32]:
     """Fused scores [q n] of several systems' score matrices, each [q n], higher is better.
 
     Only the order within each row counts. Tied documents share their average rank, so that a system that is
-    indifferent (all scores equal) leaves the order of the others as it is.
+    indifferent (all scores equal) leaves the order of the others as it is. A system that is known to be weaker may have
+    a smaller one of the `weights`; choose them, and k, on development queries.
 
     >>> reciprocal_rank_fusion([[[3.0, 1.0, 2.0]], [[0.9, 0.8, 0.1]]]).argsort(axis=1)[0][::-1].tolist()
     [0, 2, 1]
 
-    Raises UsageError for no system, different shapes or a k that is not positive; DataError for NaN.
+    Raises UsageError for no system, different shapes, a k or weight that is not positive; DataError for NaN.
     """
     tables = [np.asarray(table) for table in scores]
     if not tables:
@@ -43,13 +46,18 @@ def reciprocal_rank_fusion(scores: Sequence[Any], *, k: float = 60.0) -> NDArray
             f"rank fusion needs score matrices of one shape [q n], not {[list(t.shape) for t in tables]}",
             remedy="score the same queries against the same documents with every system",
         )
+    each = [1.0] * len(tables) if weights is None else list(weights)
+    if len(each) != len(tables) or not all(w > 0 for w in each):
+        raise UsageError(
+            f"{len(tables)} systems need as many positive weights, not {each}", where="weights", remedy="give one each"
+        )
     fused = np.empty(shape, np.float32)
     strip = max(1, WORKING_BYTES // (40 * max(1, shape[1])))  # about 40 bytes a score while ranking
     for start in range(0, shape[0], strip):
         rows = slice(start, start + strip)
         total = np.zeros(fused[rows].shape)
-        for table in tables:
-            total += 1.0 / (k + average_ranks(table[rows]))
+        for table, weight in zip(tables, each, strict=True):
+            total += weight / (k + average_ranks(table[rows]))
         fused[rows] = total
     return fused
 

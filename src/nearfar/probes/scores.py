@@ -5,7 +5,7 @@ Every system that can be searched is a `Scorer`: vectors, BM25, a hybrid of both
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,9 +38,11 @@ def vector_scores(queries: Any, documents: Any, *, cosine: bool = True) -> Score
     return lambda rows: q[rows] @ d.T
 
 
-def fused_scores(*scorers: Scorer, k: float = 60.0) -> Scorer:
+def fused_scores(*scorers: Scorer, k: float = 60.0, weights: Sequence[float] | None = None) -> Scorer:
     """The hybrid of several systems, by reciprocal rank fusion."""
-    return lambda rows: reciprocal_rank_fusion([tile(s(rows), rows.start, rows.stop) for s in scorers], k=k)
+    return lambda rows: reciprocal_rank_fusion(
+        [tile(s(rows), rows.start, rows.stop) for s in scorers], k=k, weights=weights
+    )
 
 
 def scorer(scores: Any, total: int) -> Scorer:

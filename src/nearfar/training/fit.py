@@ -98,7 +98,7 @@ def fit(
     """
     batch = min(stage.batch_size, len(table))
     order = Order(len(table), batch, seed)
-    total = max(1, round(stage.epochs * order.steps_per_epoch))
+    total = max(1, stage.min_steps, round(stage.epochs * order.steps_per_epoch))
     module = nn.ModuleDict({"encoder": encoder, "term": term})
     optimiser = _optimiser(stage, encoder, term)
     base = [group["lr"] for group in optimiser.param_groups]

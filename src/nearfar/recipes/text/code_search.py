@@ -22,7 +22,7 @@ def recipe() -> Recipe:
     """The recipe with the settings chosen on development packages, never on held-out ones."""
     return Recipe(
         name="code_search",
-        encoder=Use("static"),
+        encoder=Use("static", {"dimension": 512}),
         objective=Contrast(rule="info_nce", relation="paired", temperature=0.05, both_ways=True),
-        stages=(Fit(batch_size=1024, epochs=5, learning_rate=0.01),),
+        stages=(Fit(batch_size=1024, epochs=3, learning_rate=0.005),),
     )
