@@ -21,8 +21,8 @@ EXAMPLES = """examples:
 """
 QUESTIONS = (
     "download a file over http and save it to disk",
-    "compute the edit distance between two strings",
-    "split a list into chunks of equal size",
+    "copy a directory with everything in it",
+    "turn a date written as text into a date object",
 )
 
 
