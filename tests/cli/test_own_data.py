@@ -229,7 +229,7 @@ def test_bad_records_can_be_skipped_and_are_listed(here, capsys):
 def test_an_unwritable_place_is_said_and_nothing_is_trained(here, capsys):
     (here / "file").write_text("")
     assert run("train", "pairs", "--data", "my.jsonl", "--out", "file/run") == 4
-    assert "cannot write" in capsys.readouterr().err
+    assert "cannot be written" in capsys.readouterr().err
 
 
 def test_a_bad_model_is_an_error_of_data(trained, capsys):

@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -146,7 +147,7 @@ def test_save_replaces_a_model_and_nothing_else(model, saved, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
     (other / "thesis.txt").write_text("mine")
-    with pytest.raises(ResourceError, match="not written by nearfar"):
+    with pytest.raises(UsageError, match=r"thesis.txt.*left alone"):
         model.save(other)
     assert (other / "thesis.txt").read_text() == "mine"
 
@@ -164,9 +165,28 @@ def test_a_save_that_fails_leaves_the_old_model(model, saved, monkeypatch):
     assert sorted(p.name for p in saved.parent.iterdir()) == ["model"]
 
 
+def test_dying_between_the_two_renames_keeps_the_old_model(model, saved, monkeypatch):
+    original, calls = Path.rename, []
+
+    def rename(self, target):
+        calls.append(target)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return original(self, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises(KeyboardInterrupt):
+        model.save(saved)
+    monkeypatch.undo()
+    assert not saved.exists()
+    assert nf.load(saved).fingerprint == model.fingerprint
+    model.save(saved)
+    assert [p.name for p in saved.parent.iterdir()] == ["model"]
+
+
 def test_an_unwritable_place(model, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ResourceError, match="cannot write"):
+    with pytest.raises(ResourceError, match="cannot be written"):
         model.save(tmp_path / "file" / "model")
 
 

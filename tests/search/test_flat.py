@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nearfar.core import directories
 from nearfar.core.errors import DataError, NearfarError, ResourceError, UsageError
 from nearfar.search import build as build_module
 from nearfar.search.flat import FlatIndex
@@ -302,7 +303,7 @@ def test_a_directory_without_permission_is_a_resource_error(tmp_path, monkeypatc
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(
-        build_module.tempfile, "mkdtemp", forbidden
+        directories.tempfile, "mkdtemp", forbidden
     )  # root may write everywhere, so chmod proves nothing
     with pytest.raises(ResourceError, match="Permission denied"):
         made(tmp_path / "index")
@@ -311,18 +312,19 @@ def test_a_directory_without_permission_is_a_resource_error(tmp_path, monkeypatc
 # Builds that die.
 
 
-@pytest.mark.parametrize("point", ["_write_vectors", "_write_rows", "_flush", "_exchange"])
+@pytest.mark.parametrize("point", ["_write_vectors", "_write_rows", "flush", "exchange"])
 @pytest.mark.parametrize("death", [KeyboardInterrupt, MemoryError])
 def test_an_interrupted_build_leaves_the_old_index(tmp_path, monkeypatch, point, death):
     made(tmp_path / "index", tag="old")
-    original = getattr(build_module, point)
+    module = build_module if point.startswith("_write") else directories
+    original = getattr(module, point)
 
     def dies(*arguments):
-        if point != "_exchange":
+        if point != "exchange":
             original(*arguments)
         raise death
 
-    monkeypatch.setattr(build_module, point, dies)
+    monkeypatch.setattr(module, point, dies)
     with pytest.raises(death):
         made(tmp_path / "index", tag="new")
     assert FlatIndex.open(tmp_path / "index").row(0)["name"] == "old 0"

@@ -1,14 +1,11 @@
-"""Writing files and directories so that nothing already written is lost: complete or not there at all."""
+"""Reading and writing single files: complete or not there at all, and never trusted. Directories are in `directories`."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +20,7 @@ def write_text(path: Path, text: str) -> None:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(handle, "wb") as file:
             file.write(text.encode("utf-8", "replace"))
-        os.chmod(temporary, 0o666 & ~_umask())
+        os.chmod(temporary, 0o666 & ~umask())
         os.replace(temporary, path)
     except OSError as error:
         raise unwritable(path, error) from error
@@ -32,39 +29,7 @@ def write_text(path: Path, text: str) -> None:
             Path(temporary).unlink(missing_ok=True)
 
 
-@contextmanager
-def new_directory(path: Path, marker: str) -> Iterator[Path]:
-    """A temporary directory that takes the place of `path` when the block ends without an error.
-
-    An existing directory is replaced only if it holds the file `marker` (it is of the same kind) or is empty.
-    """
-    path = path.absolute()
-    if path.exists() and not (path.is_dir() and ((path / marker).exists() or not any(path.iterdir()))):
-        raise ResourceError(
-            f"{path} exists and was not written by nearfar", where=str(path), remedy="choose another name, or remove it"
-        )
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    except OSError as error:
-        raise unwritable(path, error) from error
-    try:
-        yield temporary
-        temporary.chmod(0o777 & ~_umask())  # mkdtemp makes it private
-        if path.exists():
-            old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
-            os.replace(path, old / "it")
-            os.replace(temporary, path)
-            shutil.rmtree(old)
-        else:
-            os.replace(temporary, path)
-    except OSError as error:
-        raise unwritable(path, error) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _umask() -> int:
+def umask() -> int:
     """The process's mask; it can only be read by setting it."""
     mask = os.umask(0o022)
     os.umask(mask)
@@ -82,9 +47,9 @@ def ensure_directory(path: Path) -> None:
 def unwritable(path: Path, error: OSError) -> ResourceError:
     """The error for a place that cannot be written."""
     return ResourceError(
-        f"cannot write: {error.strerror or error}",
+        f"this cannot be written: {error.strerror or error}; an older one is as it was",
         where=str(path),
-        remedy="choose a directory that you may write to, with room",
+        remedy="choose a place with room where you may write",
     )
 
 

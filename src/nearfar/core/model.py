@@ -17,8 +17,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from nearfar.core.directories import latest, replaced
 from nearfar.core.errors import DataError, UsageError
-from nearfar.core.files import new_directory, read_json, sha256
+from nearfar.core.files import read_json, sha256
 from nearfar.core.parts import find
 
 FORMAT, VERSION = "nearfar-model", 1
@@ -91,7 +92,7 @@ class Model(nn.Module):
         A model already there is replaced; any other directory is refused.
         """
         path = Path(directory)
-        with new_directory(path, DESCRIPTION) as temporary:
+        with replaced(path, format=FORMAT, description=DESCRIPTION, files=(DESCRIPTION, WEIGHTS)) as temporary:
             weights = {k: v.detach().cpu().contiguous().clone() for k, v in self.state_dict().items()}
             save_file(weights, temporary / WEIGHTS)
             data = {"format": FORMAT, "version": VERSION, **self.description(), "weights": sha256(temporary / WEIGHTS)}
@@ -112,7 +113,7 @@ class Model(nn.Module):
     @classmethod
     def load(cls, directory: str | Path) -> Model:
         """Read what `save` wrote. Raises DataError for anything missing, damaged, tampered with, or of another version."""
-        path = Path(directory)
+        path = latest(directory)
         if not path.is_dir():
             raise DataError(
                 f"there is no model directory {path}", where=str(path), remedy="give the directory that `save` wrote"

@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import mmap
 import operator
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, SupportsIndex
@@ -21,8 +20,9 @@ from typing import Any, NamedTuple, SupportsIndex
 import numpy as np
 
 from nearfar.core.card import Card
+from nearfar.core.directories import latest
 from nearfar.core.errors import DataError, UsageError
-from nearfar.search.build import build, latest, unit
+from nearfar.search.build import build, unit
 from nearfar.search.manifest import REBUILD, Manifest, check_files, read_manifest, unreadable
 from nearfar.search.nearest import nearest
 
@@ -91,7 +91,7 @@ class FlatIndex:
 
         Errors: DataError for what is no index, is damaged, cut off, of another version, or of another model.
         """
-        path = latest(Path(os.path.realpath(directory)))
+        path = latest(directory)
         manifest = read_manifest(path)
         check_files(path, manifest, verify)
         vectors = _array(path / "vectors.npy", np.float32, (manifest.count, manifest.dimension))

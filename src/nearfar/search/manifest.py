@@ -5,7 +5,6 @@ The file names are fixed here and never taken from the file, so that a foreign i
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nearfar.core.errors import DataError, ResourceError
+from nearfar.core.files import sha256
 
 FORMAT = "nearfar-index"
 VERSION = 1
@@ -96,12 +96,6 @@ def check_files(directory: Path, manifest: Manifest, verify: bool) -> None:
             raise DataError(what, where=str(path), remedy=REBUILD)
         if not same:
             raise DataError("the file is not the one that was written (checksum)", where=str(path), remedy=REBUILD)
-
-
-def sha256(path: Path) -> str:
-    """The checksum of a file in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def facts(path: Path) -> dict[str, Any]:

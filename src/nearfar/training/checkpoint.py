@@ -14,8 +14,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from nearfar.core.directories import latest, replaced
 from nearfar.core.errors import DataError
-from nearfar.core.files import new_directory, read_json
+from nearfar.core.files import read_json
 
 FORMAT, VERSION = "nearfar-checkpoint", 1
 DESCRIPTION, STATE = "checkpoint.json", "state.safetensors"
@@ -33,7 +34,7 @@ def save_checkpoint(
                 tensors[f"optimiser.{index}.{name}"] = value.detach().cpu().contiguous().clone()
             else:
                 numbers[f"{index}.{name}"] = value
-    with new_directory(directory, DESCRIPTION) as temporary:
+    with replaced(directory, format=FORMAT, description=DESCRIPTION, files=(DESCRIPTION, STATE)) as temporary:
         save_file(tensors, temporary / STATE)
         description = {"format": FORMAT, "version": VERSION, "step": step, "about": about, "optimiser": numbers}
         (temporary / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n", "utf-8")
@@ -44,6 +45,7 @@ def load_checkpoint(directory: Path, module: nn.Module, optimiser: torch.optim.O
 
     Raises DataError if the checkpoint is damaged, or was made from other data or another recipe than `about` says.
     """
+    directory = latest(directory)
     description = read_json(directory / DESCRIPTION, format=FORMAT, version=VERSION)
     for name, value in about.items():
         if description["about"].get(name) != value:
