@@ -37,9 +37,11 @@ FACE = {
     "cat": "nearfar.core.rows",
     "cosine": "nearfar.maths.similarity",
     "load": "nearfar.training.load",
+    "pairs": "nearfar.data.pairs",
     "rows": "nearfar.core.rows",
     "rule": "nearfar.core.rule",
     "same": "nearfar.core.predicate",
+    "split": "nearfar.data.split",
     "train": "nearfar.training.train",
 }
 

@@ -82,12 +82,12 @@ def test_split_example():
 
 
 def test_papers_come_from_card_and_text(tmp_path):
-    text = '"""A.\n\nSource: van den Oord et al. 2018 (arXiv 1807.03748v2); Tian and\nIsola 2020 (doi 10.1234/ab.c-d), not 3.14159.\n"""\n'
-    part = made(tmp_path, text, papers=("2110.06848",))
+    text = '"""A.\n\nSource: van den Oord et al. 2018 (arXiv 1807.99748v2); Tian and\nIsola 2020 (doi 10.1234/ab.c-d), not 3.14159.\n"""\n'
+    part = made(tmp_path, text, papers=("2110.99848",))
     papers = citation.papers_of(part)
     assert [(p.id, p.author, p.year) for p in papers] == [
-        ("2110.06848", "", "2021"),
-        ("1807.03748", "van den Oord and others", "2018"),
+        ("2110.99848", "", "2021"),
+        ("1807.99748", "van den Oord and others", "2018"),
         ("10.1234/ab.c-d", "Tian and Isola", "2020"),
     ]
 
@@ -102,8 +102,8 @@ def test_bibtex(tmp_path):
 
 
 def test_a_paper_that_two_parts_name_is_cited_once(tmp_path):
-    first = made(tmp_path, '"""A. (arXiv 1807.03748)"""\n', "first")
-    second = made(tmp_path, '"""B: Oord et al. 2018 (arXiv 1807.03748)"""\n', "second")
+    first = made(tmp_path, '"""A. (arXiv 1807.99748)"""\n', "first")
+    second = made(tmp_path, '"""B: Oord et al. 2018 (arXiv 1807.99748)"""\n', "second")
     ((paper, users),) = citation.citations([first, second])
     assert (paper.author, users) == ("Oord and others", ["first", "second"])
 
@@ -143,3 +143,12 @@ def test_site_is_written_and_old_pages_go(tmp_path, capsys):
     assert (tmp_path / "objectives.info_nce.html").read_text("utf-8").startswith("<!doctype html>")
     assert "pages in" in capsys.readouterr().out
     assert site.main([]) == 2
+
+
+def test_every_arxiv_paper_that_a_part_names_is_in_the_papers_file():
+    from nearfar.core.parts import built_in
+
+    named = {p.id for part in built_in() for p in citation.papers_of(part) if citation.is_arxiv(p.id)}
+    assert named
+    assert named <= set(citation.known_papers())
+    assert all(p.title and p.author and p.year for p in citation.known_papers().values())

@@ -1,13 +1,17 @@
 """BibTeX for what you used: the papers that a part or recipe names, and nearfar itself.
 
 Papers are told by their arXiv id or DOI on a recipe's card, or by the line "Source: Authors Year (arXiv id)" of a part's text.
-Nothing is looked up, so an entry holds what the source says and no guess: author and year where they are written there.
+Authors and titles stand in `papers.json` beside this file, each paper once; a paper that is not there is cited by what the
+source says of it, and no guess.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
 import nearfar
 from nearfar.catalogue.source import describe
@@ -32,6 +36,7 @@ class Paper:
     id: str
     author: str = ""
     year: str = ""
+    title: str = ""
 
     @property
     def key(self) -> str:
@@ -49,7 +54,15 @@ def papers_of(part: Part) -> list[Paper]:
     text = " ".join(describe(part).text.split())
     written = {match["arxiv"] or match["doi"]: _from_text(match) for match in _WRITTEN.finditer(text)}
     named = [*part.card.papers, *_ARXIV.findall(text), *(doi.rstrip(".") for doi in _DOI.findall(text))]
-    return [written.get(identifier) or _bare(identifier) for identifier in dict.fromkeys(named)]
+    known = known_papers()
+    return [known.get(i) or written.get(i) or _bare(i) for i in dict.fromkeys(named)]
+
+
+@lru_cache(maxsize=1)
+def known_papers() -> dict[str, Paper]:
+    """The papers file, by id."""
+    entries = json.loads(Path(__file__).with_name("papers.json").read_text("utf-8"))
+    return {identifier: Paper(identifier, **entry) for identifier, entry in entries.items()}
 
 
 def _from_text(match: re.Match[str]) -> Paper:
@@ -63,7 +76,8 @@ def _bare(identifier: str) -> Paper:
 
 def bibtex(paper: Paper, note: str) -> str:
     """A @misc entry; `note` says what used it."""
-    fields = {"author": paper.author, "year": paper.year}
+    title = f"{{{paper.title}}}" if paper.title else ""
+    fields = {"author": paper.author, "title": title, "year": paper.year}
     if is_arxiv(paper.id):
         fields |= {"eprint": paper.id, "archivePrefix": "arXiv", "url": f"https://arxiv.org/abs/{paper.id}"}
     else:

@@ -16,8 +16,8 @@ import nearfar
 from nearfar.cli.terminal import bold, print_json
 from nearfar.core.parts import PACKAGE, announced, built_in
 
-BASE = ("torch", "numpy", "safetensors", "tokenizers", "rich", "bm25s", "matplotlib", "jaxtyping")
-EXTRAS = {"parquet": ("pyarrow",), "text": ("transformers",)}
+BASE = ("torch", "numpy", "safetensors", "rich", "bm25s", "matplotlib", "jaxtyping", "pygments")
+EXTRAS = {"parquet": ("pyarrow",)}
 GIB = 1024**3
 
 

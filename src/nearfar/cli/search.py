@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Search and print."""
-    from nearfar.core.errors import DataError
+    from nearfar.core.errors import DataError, UsageError
     from nearfar.search.flat import FlatIndex
     from nearfar.training.load import load
 
@@ -41,7 +41,10 @@ def run(args: argparse.Namespace) -> int:
         )
     model = load(Path(place) if args.model else directory.resolve() / place)
     query = " ".join(args.query)
-    hits = index.search(model.encode([query], side="query"), args.k, model=model.fingerprint)
+    vector = model.encode([query], side="query")
+    if not vector.any():
+        raise UsageError(f"the model knows no word of {query!r}", where="QUERY", remedy="ask with other words")
+    hits = index.search(vector, args.k, model=model.fingerprint)
     found = [(float(s), index.row(i)) for s, i in zip(hits.scores[0], hits.rows[0], strict=True)]
     if args.json:
         print_json([{"score": round(score, 6), **row} for score, row in found])

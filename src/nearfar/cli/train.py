@@ -5,10 +5,15 @@ from __future__ import annotations
 import argparse
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from nearfar.cli.arguments import add_data, add_json, add_quiet
 from nearfar.cli.progress import bar
 from nearfar.cli.terminal import print_json
+
+if TYPE_CHECKING:
+    from nearfar.core.recipe import Recipe
+    from nearfar.training.train import Trained
 
 EXAMPLES = """examples:
   nearfar train pairs --data my.jsonl --columns question,answer
@@ -37,20 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train, print the figures, write the report."""
     from nearfar.core.errors import UsageError
-    from nearfar.core.tree import leaves
     from nearfar.training.train import recipe_of, train_run
 
     if args.show_settings:
-        settings = leaves(recipe_of(args.recipe, args.settings, args.seed))
-        if args.json:
-            print_json(
-                {k: v if isinstance(v, (int, float, str, bool, type(None))) else str(v) for k, v in settings.items()}
-            )
-        else:
-            width = max(map(len, settings))
-            print(
-                "\n".join(f"{name:<{width}}  {getattr(value, '__name__', value)}" for name, value in settings.items())
-            )
+        _print_settings(recipe_of(args.recipe, args.settings, args.seed), args.json)
         return 0
     if args.data is None:
         raise UsageError("there is no data to train on", where="--data", remedy="give a file of pairs: --data my.jsonl")
@@ -82,10 +77,25 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _print(made: object, report: Path) -> None:
-    from nearfar.training.train import Trained
+def _print_settings(recipe: Recipe, as_json: bool) -> None:
+    """Every name that --set takes, with its value in this recipe."""
+    from nearfar.core.tree import leaves
+    from nearfar.training.build import encoder_options
 
-    assert isinstance(made, Trained)
+    settings: dict[str, Any] = {}
+    for name, value in leaves(recipe).items():
+        plain = isinstance(value, (int, float, str, bool, type(None)))
+        settings[name] = value if plain else getattr(value, "__name__", str(value))
+        if name == "encoder.part":
+            settings |= {f"encoder.{option}": v for option, v in encoder_options(recipe.encoder).items()}
+    if as_json:
+        print_json(settings)
+    else:
+        width = max(map(len, settings))
+        print("\n".join(f"{name:<{width}}  {value}" for name, value in settings.items()))
+
+
+def _print(made: Trained, report: Path) -> None:
     fitted = made.fitted
     logged = made.run.logged()
     if logged:

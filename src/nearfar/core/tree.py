@@ -129,13 +129,13 @@ def override(tree: T, setting: str) -> T:
 def leaves(tree: Any, prefix: str = "") -> dict[str, Any]:
     """Every setting of a tree by its dotted name."""
     found: dict[str, Any] = {}
-    for name, value in _children(tree).items():
+    for name, value in _children(tree, below=bool(prefix)).items():
         path = f"{prefix}{name}"
         found |= leaves(value, path + ".") if _children(value) else {path: value}
     return found
 
 
-def _children(node: Any) -> dict[str, Any]:
+def _children(node: Any, below: bool = False) -> dict[str, Any]:
     if not dataclasses.is_dataclass(node) or isinstance(node, type):
         return {}
     children: dict[str, Any] = {}
@@ -144,6 +144,8 @@ def _children(node: Any) -> dict[str, Any]:
         named = isinstance(value, tuple) and value and all(hasattr(v, "name") for v in value)
         if named:
             children |= {v.name: v for v in value}
+        elif field.name == "name" and below:
+            continue  # how an item is addressed is not one of its settings
         elif isinstance(value, Mapping):
             children |= dict(value)
         else:

@@ -13,7 +13,6 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
 
-from nearfar.core.card import Card
 from nearfar.core.errors import DataError
 from nearfar.data.bad_records import BadRecords
 from nearfar.data.columns import PairColumns, first_values, found_columns, given_columns
@@ -21,8 +20,6 @@ from nearfar.data.in_hand import in_hand_rows
 from nearfar.data.pair_table import Note, PairTable
 from nearfar.data.readers import raw_rows
 from nearfar.data.record import Record, checked
-
-CARD = Card(name="pairs", summary="pairs of texts from a file or from data in hand, checked, with ids for duplicates")
 
 Texts = list[str]
 PEEKED = 100  # records looked at to find the columns: in jsonl a column may be missing from the first ones

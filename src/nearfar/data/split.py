@@ -11,15 +11,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from nearfar.core.card import Card
 from nearfar.core.errors import DataError, UsageError
 from nearfar.data.pair_table import Note, PairTable
-
-CARD = Card(
-    name="split",
-    summary="training pairs and held-out pairs that share no text",
-    related=("pairs",),
-)
 
 
 def split(table: PairTable, held_out: float | int = 0.1, seed: int = 0) -> tuple[PairTable, PairTable]:

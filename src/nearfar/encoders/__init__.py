@@ -1,1 +1,1 @@
-"""Records in, vectors out. An encoder knows no batch: what it makes of a record depends on that record alone."""
+"""Records in, vectors out; what an encoder makes of a record depends on that record alone."""

@@ -1,1 +1,1 @@
-"""Exact evaluation of an objective: plain, in tiles; the same loss and gradient whichever way."""
+"""Exact evaluation of an objective, plain or in tiles, with the same loss and gradient."""

@@ -1,1 +1,1 @@
-"""Contrastive rules, one file each, and what composes them into an objective (`scored`, `composed`)."""
+"""Contrastive rules, one file each; `scored` and `composed` make objectives of them."""

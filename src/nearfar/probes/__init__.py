@@ -1,1 +1,1 @@
-"""What a representation is worth: retrieval by ranks, statistics with intervals, baselines."""
+"""What a representation is worth: retrieval, statistics, baselines."""

@@ -26,7 +26,7 @@ from nearfar.probes.scores import Scorer, scorer, tile
 
 CARD = Card(
     name="retrieval",
-    summary="Mean reciprocal rank and recall@k over all candidates, per query, ties counted fairly",
+    summary="mean reciprocal rank and recall@k over all candidates, per query, ties counted fairly",
     related=("scores", "statistics", "bm25", "similarity_histogram"),
     public=("retrieval", "Retrieval"),
 )

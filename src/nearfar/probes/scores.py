@@ -19,7 +19,7 @@ from nearfar.maths.fusion import reciprocal_rank_fusion
 
 CARD = Card(
     name="scores",
-    summary="Scorers by tiles of queries: of two vector tables, and the hybrid of several systems",
+    summary="scorers by tiles of queries: of two vector tables, and the hybrid of several systems",
     related=("retrieval", "bm25"),
     public=("vector_scores", "fused_scores"),
 )

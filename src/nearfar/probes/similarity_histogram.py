@@ -17,7 +17,7 @@ from nearfar.probes.scores import tile, vector_scores
 
 CARD = Card(
     name="similarity_histogram",
-    summary="Cosine similarities of positives and of negatives, counted in bins",
+    summary="cosine similarities of positives and of negatives, counted in bins",
     related=("retrieval",),
     public=("similarity_histogram", "SimilarityHistogram"),
 )

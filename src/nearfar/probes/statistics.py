@@ -21,7 +21,7 @@ from nearfar.core.errors import DataError, UsageError
 
 CARD = Card(
     name="statistics",
-    summary="Bootstrap intervals and paired comparisons of per-query scores",
+    summary="bootstrap intervals and paired comparisons of per-query scores",
     related=("retrieval",),
     public=("bootstrap", "Interval"),  # `paired` is the name of a relation at the top of the package
 )

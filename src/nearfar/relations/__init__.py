@@ -1,1 +1,1 @@
-"""Makers of relations: who is a positive of whom, who competes, who is left out. One file each."""
+"""Who is a positive of whom, who competes, who is left out; one file each."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -73,13 +73,22 @@ def _takes_columns(function: Any) -> bool:
     return len([p for p in inspect.signature(function).parameters.values() if p.default is p.empty]) == 2
 
 
-def fit_encoder(use: Use, texts: Mapping[str, Sequence[str]], seed: int) -> nn.Module:
-    """An encoder with fresh weights, its vocabulary fitted to the texts of each side."""
+def encoder_options(use: Use) -> dict[str, Any]:
+    """Every option of an encoder with the value that it has in the recipe."""
+    return _maker(use)[1] | dict(use.options)
+
+
+def _maker(use: Use) -> tuple[Callable[..., nn.Module], dict[str, Any]]:
+    """What fits the encoder, and its options with their defaults."""
     part = find(use.part, "encoders")
     maker = part.load(part.public[0]).fit
-    known = [
-        p.name for p in inspect.signature(maker).parameters.values() if p.kind is p.KEYWORD_ONLY and p.name != "seed"
-    ]
+    options = [p for p in inspect.signature(maker).parameters.values() if p.kind is p.KEYWORD_ONLY and p.name != "seed"]
+    return maker, {p.name: p.default for p in options}
+
+
+def fit_encoder(use: Use, texts: Mapping[str, Sequence[str]], seed: int) -> nn.Module:
+    """An encoder with fresh weights, its vocabulary fitted to the texts of each side."""
+    maker, known = _maker(use)
     for name in use.options:
         if name not in known:
             raise UsageError(
