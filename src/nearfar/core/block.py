@@ -28,12 +28,17 @@ class Block:
     @property
     def has_positive(self) -> Tensor:
         """[q] whether a row has a pair of positive weight."""
-        return (self.pos > 0).any(1)
+        return present(self.pos).any(1)
 
     @property
     def has_negative(self) -> Tensor:
         """[q] whether a row has a pair of negative weight."""
-        return (self.neg > 0).any(1)
+        return present(self.neg).any(1)
+
+
+def present(weights: Tensor) -> Tensor:
+    """Which weights are more than nothing, as booleans."""
+    return weights if weights.dtype == torch.bool else weights > 0
 
 
 def join(first: Block, second: Block) -> Block:

@@ -48,11 +48,7 @@ def card_of(function: Any) -> Card | None:
 def applies(function: Rule, block: Block) -> Tensor:
     """[q] of bool: the rows that have what the rule needs (without a card: the rows that have any pair)."""
     card = card_of(function)
-    if card is None:
-        return block.has_positive | block.has_negative
-    valid = block.has_positive | block.has_negative
-    if "positive" in card.needs:
-        valid = valid & block.has_positive
-    if "negative" in card.needs:
-        valid = valid & block.has_negative
-    return valid
+    needs = card.needs if card is not None else ()
+    if "positive" in needs:
+        return block.has_positive & block.has_negative if "negative" in needs else block.has_positive
+    return block.has_negative if "negative" in needs else block.has_positive | block.has_negative

@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from nearfar.core.errors import UsageError
 from nearfar.core.terms import Term
 from nearfar.execution.sweep import Sweep
 from nearfar.objectives.scored import Own
@@ -142,8 +142,12 @@ class _Attach(torch.autograd.Function):
         return value.clone()
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        if torch.is_grad_enabled():
+            # The tiles' graphs are gone; a second derivative would miss what went through them, silently.
+            raise UsageError(
+                "a tiled loss can be differentiated once", where="create_graph=True", remedy="use tile=None"
+            )
         return (None, None, *[(g * outer[0]).to(t) for g, t in zip(ctx.gradients, ctx.dtypes, strict=True)])
 
 

@@ -16,7 +16,9 @@ Weights = Float[Tensor, "q k"] | Bool[Tensor, "q k"]
 def log_sum_exp(scores: Float[Tensor, "q k"], weights: Weights) -> Float[Tensor, " q"]:
     """Log sum_k w_k exp(s_k) of each row; -inf for a row without weight (rules never see one they need)."""
     if weights.dtype == torch.bool:
-        return torch.logsumexp(scores.masked_fill(~weights, -torch.inf), 1)
+        # Most often every key competes; looking once is cheaper than a masked copy of the scores and of their gradient.
+        everything = bool(weights.all())
+        return torch.logsumexp(scores if everything else scores.masked_fill(~weights, -torch.inf), 1)
     present = weights > 0
     logs = torch.where(present, weights, 1).log().to(scores.dtype)
     return torch.logsumexp((scores + logs).masked_fill(~present, -torch.inf), 1)
@@ -24,8 +26,9 @@ def log_sum_exp(scores: Float[Tensor, "q k"], weights: Weights) -> Float[Tensor,
 
 def weighted_sum(scores: Float[Tensor, "q k"], weights: Weights) -> Float[Tensor, " q"]:
     """sum_k w_k s_k of each row."""
-    kept = scores.masked_fill(weights == 0, 0)
-    return kept.sum(1) if weights.dtype == torch.bool else (kept * weights).to(scores.dtype).sum(1)
+    if weights.dtype == torch.bool:
+        return scores.masked_fill(~weights, 0).sum(1)
+    return (scores.masked_fill(weights == 0, 0) * weights).to(scores.dtype).sum(1)
 
 
 def weighted_mean(scores: Float[Tensor, "q k"], weights: Weights) -> Float[Tensor, " q"]:
