@@ -214,7 +214,7 @@ def test_write_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_an_unwritable_place_is_an_error_of_ours(tmp_path: Path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(ResourceError, match="cannot write"):
+    with pytest.raises(ResourceError, match="cannot be written"):
         write(Report("x"), tmp_path / "file" / "report.html")
 
 
