@@ -97,7 +97,7 @@ def test_it_prints_its_verdict_and_repeats_itself(corpus, tmp_path, capsys):
     for name in ("one", "two"):
         assert main(["quickstart", "--root", str(corpus), "--out", str(tmp_path / name), *SMALL, "--json"]) == 0
         figures.append(json.loads(capsys.readouterr().out))
-    for key in ("systems", "difference", "pairs", "held_out", "steps", "verdict"):
+    for key in ("systems", "comparisons", "pairs", "held_out", "steps", "verdict"):
         assert figures[0][key] == figures[1][key]
     assert figures[0]["held_out"] >= 20
     assert len(figures[0]["skipped"]) >= 1

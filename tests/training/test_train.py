@@ -101,6 +101,28 @@ def test_a_killed_run_resumes_from_its_last_checkpoint(tmp_path, monkeypatch):
     assert equal(weights(resumed.model), weights(whole.model))
 
 
+def test_from_python_ctrl_c_gives_the_model_so_far_and_says_how_to_go_on(tmp_path, monkeypatch):
+    interrupt_at(monkeypatch, 3)
+    with pytest.warns(UserWarning, match=r"interrupted after 2 of 6 steps.*resume="):
+        model = nf.train("pairs", world()[:70], out=tmp_path / "run", settings=[*QUICK, "fit.batch_size=63"])
+    assert model.encode(["coral badger"]).shape == (1, 32)
+    assert model.about["interrupted"]
+
+
+def test_a_run_of_two_stages_resumes_in_its_second(tmp_path, monkeypatch):
+    stages = (Fit("first", batch_size=40, epochs=1), Fit("second", batch_size=30, epochs=2, learning_rate=0.02))
+    recipe = Recipe("two", Use("static", {"dimension": 16}), Contrast(), stages)
+    whole = train_run(recipe, world(), out=tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 5)
+        train_run(recipe, world(), out=tmp_path / "part")
+    resumed = train_run(recipe, world(), resume=tmp_path / "part")
+    assert equal(weights(resumed.model), weights(whole.model))
+    logged = [(e["stage"], e["step"], e["loss"]) for e in resumed.run.logged()]
+    assert logged == [(e["stage"], e["step"], e["loss"]) for e in whole.run.logged()]
+    assert {stage for stage, _, _ in logged} == {"first", "second"}
+
+
 def test_resuming_with_other_data_or_settings_is_refused(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         interrupt_at(patch, 3)

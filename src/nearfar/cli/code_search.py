@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from nearfar.cli.progress import bar, step
 from nearfar.cli.terminal import bold
 from nearfar.core.model import Model
+from nearfar.core.progress import bar, step
 from nearfar.data.code_pairs import CodePair, Harvest, harvest, split
 from nearfar.data.code_text import code_text
 from nearfar.data.pair_table import PairTable
@@ -206,9 +206,14 @@ def figures(corpus: Corpus, search: CodeSearch, measured: Measured, seconds: flo
             name: {title: bootstrap(result.values(metric))._asdict() for title, metric in METRICS.items()}
             for name, result in measured.systems.items()
         },
-        "difference": versus.difference._asdict(),
-        "relative": versus.relative._asdict() if versus.relative else None,
-        "p_value": versus.p_value,
+        "comparisons": {
+            name: {
+                "difference": p.difference._asdict(),
+                "relative": p.relative._asdict() if p.relative else None,
+                "p_value": p.p_value,
+            }
+            for name, p in measured.against.items()
+        },
         "pairs": len(corpus.found.pairs),
         "train": len(corpus.train),
         "held_out": len(corpus.held_out),

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from nearfar.cli.arguments import add_json, add_quiet
-from nearfar.cli.progress import bar
 from nearfar.cli.terminal import print_json
+from nearfar.core.progress import bar
 
 EXAMPLES = """examples:
   nearfar encode runs/pairs-1 --data answers.jsonl --column answer --index answers

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nearfar.cli.arguments import add_data, add_json, add_quiet
-from nearfar.cli.progress import bar
 from nearfar.cli.terminal import print_json
+from nearfar.core.progress import bar
 
 if TYPE_CHECKING:
     from nearfar.core.recipe import Recipe

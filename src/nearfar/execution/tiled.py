@@ -142,7 +142,7 @@ class _Attach(torch.autograd.Function):
         return value.clone()
 
     @staticmethod
-    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():
             # The tiles' graphs are gone; a second derivative would miss what went through them, silently.
             raise UsageError(

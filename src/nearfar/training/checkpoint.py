@@ -40,6 +40,11 @@ def save_checkpoint(
         (temporary / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n", "utf-8")
 
 
+def stage_of(directory: Path) -> str:
+    """The name of the stage in which a checkpoint was written; what came before it is contained in its weights."""
+    return str(read_json(latest(directory) / DESCRIPTION, format=FORMAT, version=VERSION)["about"].get("stage", ""))
+
+
 def load_checkpoint(directory: Path, module: nn.Module, optimiser: torch.optim.Optimizer, about: dict[str, Any]) -> int:
     """Restore what `save_checkpoint` wrote; returns the number of steps done.
 

@@ -102,18 +102,18 @@ def fit(
     module = nn.ModuleDict({"encoder": encoder, "term": term})
     optimiser = _optimiser(stage, encoder, term)
     base = [group["lr"] for group in optimiser.param_groups]
-    done = 0
+    about = {**(about or {}), "stage": stage.name}
+    done, losses = 0, []
     if resume and run is not None:
-        done = load_checkpoint(run.checkpoint, module, optimiser, about or {})
-        run.rewind(done)
-    losses: list[float] = [e["loss"] for e in run.logged() if "loss" in e] if run is not None and resume else []
+        done = load_checkpoint(run.checkpoint, module, optimiser, about)
+        losses = [e["loss"] for e in run.rewind(stage.name, done)]
     batches = PairBatches(encoder, table)
     started = saved = time.perf_counter()
     step, interrupted = done, False
 
     def save() -> None:
         if run is not None:
-            save_checkpoint(run.checkpoint, module, optimiser, step, about or {})
+            save_checkpoint(run.checkpoint, module, optimiser, step, about)
 
     encoder.train()
     # The draws of a step belong to (seed, step); the user's own generator is left as it was.
@@ -142,6 +142,7 @@ def fit(
                 if run is not None:
                     run.log(
                         {
+                            "stage": stage.name,
                             "step": step,
                             "loss": value,
                             "keys": len(y),

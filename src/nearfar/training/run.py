@@ -90,10 +90,11 @@ class Run:
                     ) from None
         return entries
 
-    def rewind(self, step: int) -> None:
-        """Drop the lines of steps after a checkpoint that is being resumed; they will be run again."""
-        kept = [e for e in self.logged() if e.get("step", 0) <= step]
+    def rewind(self, stage: str, step: int) -> list[dict[str, Any]]:
+        """Drop the lines of a stage after a checkpoint that is being resumed; they will be run again. Returns those kept."""
+        kept = [e for e in self.logged() if e.get("stage") != stage or e["step"] <= step]
         write_text(self.metrics, "".join(json.dumps(e) + "\n" for e in kept))
+        return [e for e in kept if e.get("stage") == stage]
 
 
 def software() -> dict[str, Any]:

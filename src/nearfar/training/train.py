@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,12 +20,14 @@ from nearfar.core.errors import DataError, UsageError
 from nearfar.core.files import ensure_directory
 from nearfar.core.model import Model
 from nearfar.core.parts import resolve
+from nearfar.core.progress import bar
 from nearfar.core.recipe import Recipe
 from nearfar.core.tree import override, to_json
 from nearfar.data.pair_table import Note, PairTable
 from nearfar.data.pairs import pairs
 from nearfar.data.split import split
 from nearfar.training.build import ContrastTerm, fit_encoder
+from nearfar.training.checkpoint import stage_of
 from nearfar.training.fit import Fitted, Progress, fit
 from nearfar.training.held_out import measure, summary
 from nearfar.training.own_file import recipe_from_file
@@ -53,7 +57,7 @@ def train(
     seed: int | None = None,
     resume: str | Path | None = None,
     on_bad: Literal["raise", "skip"] = "raise",
-    progress: Progress | None = None,
+    progress: Progress | bool = True,
 ) -> Model:
     """Train a recipe on pairs and return the model.
 
@@ -65,7 +69,9 @@ def train(
     resume     the directory of an interrupted run to go on with, on the same data
     on_bad     "skip" leaves bad records out and lists them in bad_records.jsonl beside the run
 
-    Ctrl-C ends the training early and returns the model so far; the run can be resumed.
+    progress   a bar on a terminal; False for none, or a function (step, steps, loss)
+
+    Ctrl-C ends the training early and returns the model so far, with a warning; the run can be resumed.
     Raises the errors of `pairs` for bad data, UsageError for a wrong setting, ResourceError for an unwritable place.
 
     >>> import nearfar as nf, tempfile
@@ -74,17 +80,27 @@ def train(
     >>> model.encode(["the number 7"]).shape
     (1, 16)
     """
-    made = train_run(
-        recipe,
-        data,
-        columns=columns,
-        out=out,
-        settings=settings,
-        seed=seed,
-        resume=resume,
-        on_bad=on_bad,
-        progress=progress,
-    )
+    quiet = progress is False or not sys.stderr.isatty()
+    with bar("training", quiet) as update:
+        made = train_run(
+            recipe,
+            data,
+            columns=columns,
+            out=out,
+            settings=settings,
+            seed=seed,
+            resume=resume,
+            on_bad=on_bad,
+            progress=progress
+            if callable(progress)
+            else lambda done, total, loss: update(done, total, f"loss {loss:.3f}"),
+        )
+    if made.fitted.interrupted:
+        warnings.warn(
+            f"training was interrupted after {made.fitted.steps} of {made.fitted.total} steps; this is the model so far. "
+            f"Go on with resume={str(made.run.directory)!r}",
+            stacklevel=2,
+        )
     return made.model
 
 
@@ -141,7 +157,11 @@ def train_run(
     if on_start is not None:
         on_start(model)
     fitted = Fitted(0, 0, [], 0.0)
+    # The checkpoint of a later stage contains what the earlier ones left.
+    entered = stage_of(run.checkpoint) if resume is not None and run.checkpoint.exists() else None
     for stage in chosen.stages:
+        if entered is not None and stage.name != entered:
+            continue
         fitted = fit(
             stage,
             encoder,
@@ -149,10 +169,13 @@ def train_run(
             fitted_on,
             seed=chosen.seed,
             run=run,
-            resume=resume is not None,
+            resume=entered is not None,
             about=about,
             progress=progress,
         )
+        entered = None
+        if fitted.interrupted:
+            break
     model.eval()
     figures = summary(measure(model, rest)) if rest is not None and len(rest) >= 2 else {}
     model.about = {
