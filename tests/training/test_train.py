@@ -1,6 +1,7 @@
 """`nf.train` on a small world: it learns what is there, says nothing more than it knows, repeats and resumes exactly."""
 
 import json
+import signal
 
 import numpy as np
 import pandas as pd
@@ -86,6 +87,39 @@ def test_ctrl_c_returns_the_model_so_far_and_the_run_resumes_exactly(tmp_path, m
     assert not equal(weights(part.model), weights(whole.model))
     assert resumed.fitted.losses == pytest.approx(whole.fitted.losses)
     assert [e["step"] for e in resumed.run.logged()] == list(range(1, whole.fitted.total + 1))
+
+
+def test_a_signal_waits_for_the_end_of_the_step(tmp_path, monkeypatch):
+    """SIGINT in the middle of the optimiser's step: the step is finished, logged and counted, and the run resumes exactly."""
+    whole = train_run("pairs", world(), out=tmp_path / "whole", settings=QUICK)
+    real, seen = torch.optim.AdamW.step, [0]
+
+    def step(self, *arguments, **options):
+        seen[0] += 1
+        if seen[0] == 3:
+            signal.raise_signal(signal.SIGINT)
+        return real(self, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.optim.AdamW, "step", step)
+        part = train_run("pairs", world(), out=tmp_path / "part", settings=QUICK)
+    assert part.fitted.interrupted
+    assert part.fitted.steps == len(part.run.logged()) == 3
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    resumed = train_run("pairs", world(), resume=tmp_path / "part", settings=QUICK)
+    assert equal(weights(resumed.model), weights(whole.model))
+
+
+def test_a_second_signal_ends_the_step_at_once(tmp_path, monkeypatch):
+    def evaluate(*arguments):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("the second signal did not end the step")
+
+    monkeypatch.setattr(fitting, "evaluate", evaluate)
+    made = train_run("pairs", world(), out=tmp_path / "run", settings=QUICK)
+    assert made.fitted.interrupted
+    assert made.fitted.steps == 0
 
 
 def test_a_killed_run_resumes_from_its_last_checkpoint(tmp_path, monkeypatch):

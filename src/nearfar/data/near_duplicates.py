@@ -26,9 +26,10 @@ THRESHOLD = 0.75
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _ROWS = PERMUTATIONS // BANDS
 # Fixed odd multipliers and offsets: a signature must be the same in every process and on every machine.
-_DRAW = np.random.Generator(np.random.PCG64(20_260_101))
-_MULTIPLIERS = _DRAW.integers(1, 2**63, size=(PERMUTATIONS, 1), dtype=np.uint64) | np.uint64(1)
-_OFFSETS = _DRAW.integers(0, 2**63, size=(PERMUTATIONS, 1), dtype=np.uint64)
+# Raw draws, because the methods of numpy's generators may change between versions.
+_DRAW = np.random.PCG64(20_260_101)
+_MULTIPLIERS = _DRAW.random_raw((PERMUTATIONS, 1)) | np.uint64(1)
+_OFFSETS = _DRAW.random_raw((PERMUTATIONS, 1))
 _POWERS = [np.uint64(pow(1_000_003, i, 2**64)) for i in range(SHINGLE)]
 
 

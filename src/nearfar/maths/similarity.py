@@ -63,9 +63,16 @@ def _late_interaction(queries: Rows, keys: Rows) -> Tensor:
 
 
 cosine = Similarity("cosine", _dot, _unit)
+"""The cosine of the angle: vectors are brought to unit length once, then multiplied."""
+
 dot = Similarity("dot", _dot)
+"""The plain product."""
+
 negative_squared_distance = Similarity("negative_squared_distance", _negative_squared_distance)
+"""-|q - k|^2."""
+
 late_interaction = Similarity("late_interaction", _late_interaction, _unit)
+"""Rows of token vectors [r t d]: the sum over query tokens of their best key token."""
 
 
 def bilinear(weight: Tensor) -> Similarity:

@@ -25,6 +25,7 @@ from nearfar.data.pair_table import PairTable
 from nearfar.execution.evaluate import evaluate
 from nearfar.training.build import ContrastTerm
 from nearfar.training.checkpoint import load_checkpoint, save_checkpoint
+from nearfar.training.interrupt import interrupts_deferred
 from nearfar.training.run import Run
 from nearfar.training.schedule import factor
 
@@ -117,9 +118,9 @@ def fit(
 
     encoder.train()
     # The draws of a step belong to (seed, step); the user's own generator is left as it was.
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), interrupts_deferred() as interrupt_requested:
         try:
-            while step < total:
+            while step < total and not interrupt_requested():
                 torch.manual_seed((seed << 32) + step)
                 for group, rate in zip(optimiser.param_groups, base, strict=True):
                     group["lr"] = rate * factor(stage, step, total)
@@ -155,8 +156,11 @@ def fit(
                 if now - saved > stage.checkpoint:
                     save()
                     saved = time.perf_counter()
-        except KeyboardInterrupt:
+        except (
+            KeyboardInterrupt
+        ):  # raised within a step before its update: a second Ctrl-C, or one in another thread's name
             interrupted = True
+        interrupted = interrupted or (step < total and interrupt_requested())
     encoder.eval()
     save()
     return Fitted(step, total, losses, time.perf_counter() - started, interrupted)
