@@ -110,7 +110,7 @@ def fit(
         losses = [e["loss"] for e in run.rewind(stage.name, done)]
     batches = PairBatches(encoder, table)
     started = saved = time.perf_counter()
-    step, interrupted = done, False
+    step, interrupted, updating = done, False, False
 
     def save() -> None:
         if run is not None:
@@ -136,8 +136,9 @@ def fit(
                     )
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()
+                updating = True
                 optimiser.step()
-                step += 1
+                step, updating = step + 1, False
                 losses.append(value)
                 now = time.perf_counter()
                 if run is not None:
@@ -156,9 +157,9 @@ def fit(
                 if now - saved > stage.checkpoint:
                     save()
                     saved = time.perf_counter()
-        except (
-            KeyboardInterrupt
-        ):  # raised within a step before its update: a second Ctrl-C, or one in another thread's name
+        except KeyboardInterrupt:  # a second Ctrl-C
+            if updating:
+                raise  # half an update must not become a checkpoint; the last one stands
             interrupted = True
         interrupted = interrupted or (step < total and interrupt_requested())
     encoder.eval()
