@@ -1,9 +1,8 @@
 """Source code as text with a head and a body, for encoders of text.
 
 A function's name says most of what it does, and says it in a few words among hundreds. So it becomes the head, which an
-encoder with fields may weigh more; for any other encoder it is one more word. On development packages of the code search
-this is worth 0.14 of MRR to the static encoder (0.451 -> 0.587), and 0.08 to BM25 (0.475 -> 0.556, the name
-repeated eight times and k1 and b chosen anew).
+encoder with fields may weigh more; for any other encoder it is one more word. What that
+is worth stands in docs/records/static_encoder.json.
 """
 
 from __future__ import annotations

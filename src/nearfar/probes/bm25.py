@@ -83,8 +83,7 @@ class Bm25:
     """BM25 over a fixed collection of documents.
 
     The defaults are the strongest found for searching functions by their descriptions. Stop words, stems and whole
-    identifiers each count there (MRR 0.42 with parts alone, 0.50 with all), and so does holding back long documents
-    more than the usual b = 0.75.
+    identifiers each count there, and so does holding back long documents more than the usual b = 0.75.
 
     k1         how slowly repeated words stop to add
     b          how much long documents are held back, 0 to 1
