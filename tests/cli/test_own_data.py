@@ -59,6 +59,12 @@ def test_train_evaluate_encode_search(here, capsys):
         "the answers share one word with their questions"
     )
     assert measured["verdict"] == "better"
+    assert measured["trained_on"]
+    write_jsonl(here / "others.jsonl", world()[::3])
+    assert run("evaluate", "run", "--data", "my.jsonl") == 0
+    assert "trained on these very pairs" in capsys.readouterr().out
+    assert run("evaluate", "run", "--data", "others.jsonl") == 0
+    assert "trained on these very pairs" not in capsys.readouterr().out
 
     assert run("encode", "run", "--data", "my.jsonl", "--column", "answer", "--out", "v.npy", "--quiet") == 0
     vectors = np.load("v.npy", allow_pickle=False)

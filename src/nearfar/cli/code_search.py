@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import resource
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -229,11 +228,20 @@ def figures(corpus: Corpus, search: CodeSearch, measured: Measured, seconds: flo
     }
 
 
-def _peak_memory() -> int:
-    """MB of this process and of its largest worker at their peaks (they may not coincide)."""
+def _peak_memory() -> int | None:
+    """MB of this process and of its largest worker at their peaks (they may not coincide); None where no system tells."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
     unit = 1 if sys.platform == "darwin" else 1024
     own, workers = (resource.getrusage(w).ru_maxrss * unit for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return int((own + workers) / 2**20)
+
+
+def memory(megabytes: int | None) -> str:
+    """A peak as people read it."""
+    return "unknown" if megabytes is None else f"{megabytes:,} MB"
 
 
 def write_report(
@@ -260,7 +268,7 @@ def write_report(
             "held-out queries": f"{numbers['held_out']:,}",
             "training": f"{numbers['training_seconds']:.0f} s",
             "whole job": f"{numbers['seconds']:.0f} s",
-            "memory": f"{numbers['peak_memory_mb']:,} MB",
+            "memory": memory(numbers["peak_memory_mb"]),
         },
         sections=[
             Comparison(

@@ -32,8 +32,10 @@ def run(args: argparse.Namespace) -> int:
     from nearfar.training.load import load
 
     table = pairs(args.data, args.columns, on_bad=args.on_bad)
-    ours = measure(load(args.model), table)
-    out = {"model": args.model, "data": table.source, "documents": ours.documents, **summary(ours)}
+    model = load(args.model)
+    ours = measure(model, table)
+    seen = model.about.get("data", {}).get("fingerprint") == table.fingerprint
+    out = {"model": args.model, "data": table.source, "trained_on": seen, "documents": ours.documents, **summary(ours)}
     lines = [_line("this model", summary(ours))]
     if args.against != "none":
         if args.against == "bm25":
@@ -51,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(f"{len(ours):,} queries, {ours.documents:,} candidates")
         print("\n".join(lines))
+        if seen:
+            print("note: the model was trained on these very pairs; use others to learn what it is worth")
     return 0
 
 

@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     print()
     print(figures["verdict"])
     print(
-        f"{figures['pairs']:,} pairs from {figures['files']:,} files; {seconds:.0f} s and {figures['peak_memory_mb']:,} MB at the peak."
+        f"{figures['pairs']:,} pairs from {figures['files']:,} files; {seconds:.0f} s and {job.memory(figures['peak_memory_mb'])} of memory at the peak."
     )
     print(f'report  {report}\nsearch  nearfar search {out} "your question"')
     return 0
