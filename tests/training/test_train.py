@@ -1,12 +1,14 @@
 """`nf.train` on a small world: it learns what is there, says nothing more than it knows, repeats and resumes exactly."""
 
 import json
+import shutil
 import signal
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import nearfar as nf
 from nearfar.core.errors import DataError, ResourceError, UsageError
@@ -228,6 +230,41 @@ def test_a_loss_that_is_not_finite_stops_with_a_remedy(tmp_path):
         nf.train(recipe, world()[:40], out=tmp_path / "run")
     assert "learning rate" in caught.value.remedy
     assert (tmp_path / "run" / "checkpoint").exists()
+
+
+def test_weights_that_are_no_numbers_do_not_replace_the_last_checkpoint(tmp_path, monkeypatch):
+    real, seen = torch.optim.AdamW.step, [0]
+
+    def step(self, *arguments, **options):
+        real(self, *arguments, **options)
+        seen[0] += 1
+        if seen[0] == 3:
+            next(iter(self.param_groups[0]["params"])).data.fill_(torch.nan)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    with pytest.raises(UsageError, match="step 4"):
+        nf.train("pairs", world(), out=tmp_path / "run", settings=[*QUICK, "fit.checkpoint=0"])
+    kept = load_file(tmp_path / "run" / "checkpoint" / "state.safetensors")
+    assert json.loads((tmp_path / "run" / "checkpoint" / "checkpoint.json").read_text())["step"] == 2
+    assert all(t.isfinite().all() for t in kept.values())
+
+
+def test_a_run_that_died_before_its_first_checkpoint_starts_again(tmp_path, monkeypatch):
+    whole = train_run("pairs", world(), out=tmp_path / "whole", settings=QUICK)
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 4)
+        part = train_run("pairs", world(), out=tmp_path / "part", settings=QUICK)
+    shutil.rmtree(part.run.checkpoint)
+    resumed = train_run("pairs", world(), resume=tmp_path / "part", settings=QUICK)
+    assert equal(weights(resumed.model), weights(whole.model))
+    assert [e["step"] for e in resumed.run.logged()] == [e["step"] for e in whole.run.logged()]
+
+
+def test_any_whole_number_is_a_seed(tmp_path):
+    for seed in (-1, 2**40):
+        assert (
+            nf.train("pairs", world()[:30], out=tmp_path / str(seed), settings=QUICK, seed=seed).encode(["coral"]).any()
+        )
 
 
 def test_an_existing_directory_is_never_overwritten(tmp_path):

@@ -22,15 +22,15 @@ ABANDONED = 86_400  # seconds after which a half-built directory belongs to no l
 
 
 @contextmanager
-def replaced(target: Path, *, format: str, description: str, files: Collection[str]) -> Iterator[Path]:  # noqa: A002
+def replaced(target: Path, *, written_as: str, description: str, files: Collection[str]) -> Iterator[Path]:
     """A temporary directory that takes the place of `target` when the block ends without an error.
 
-    An existing `target` is replaced only if it is empty, or of the same `format` (so says its JSON file `description`)
+    An existing `target` is replaced only if it is empty, or `written_as` the same format (so says its JSON file `description`)
     and holds nothing besides `files`. Raises UsageError for any other, ResourceError where it cannot be written.
     """
     target = Path(os.path.realpath(target))
     try:
-        _refuse_foreign(target, format, description, files)
+        _refuse_foreign(target, written_as, description, files)
         target.parent.mkdir(parents=True, exist_ok=True)
         _recover(target)
         _remove_abandoned(target)
@@ -83,15 +83,15 @@ def exchange(work: Path, target: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def _refuse_foreign(target: Path, format: str, description: str, files: Collection[str]) -> None:  # noqa: A002
+def _refuse_foreign(target: Path, written_as: str, description: str, files: Collection[str]) -> None:
     if not target.exists():
         return
-    kind = format.removeprefix("nearfar-")
+    kind = written_as.removeprefix("nearfar-")
     if not target.is_dir():
         raise UsageError("this is a file", where=str(target), remedy=f"name a directory for the {kind}")
     names = {path.name for path in target.iterdir()}
     other = sorted(names - set(files))
-    if names and (other or not _is(target / description, format)):
+    if names and (other or not _is(target / description, written_as)):
         shown = f" ({', '.join(other[:3])}{', ...' if len(other) > 3 else ''})" if other else ""
         raise UsageError(
             f"the directory holds something else than a {kind}{shown} and is left alone",
@@ -100,12 +100,12 @@ def _refuse_foreign(target: Path, format: str, description: str, files: Collecti
         )
 
 
-def _is(description: Path, format: str) -> bool:  # noqa: A002
+def _is(description: Path, written_as: str) -> bool:
     try:
         values = json.loads(description.read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
         return False
-    return isinstance(values, dict) and values.get("format") == format
+    return isinstance(values, dict) and values.get("format") == written_as
 
 
 def flush(directory: Path) -> None:

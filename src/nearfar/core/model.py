@@ -76,14 +76,18 @@ class Model(nn.Module):
         self.train(training)
         return torch.cat(blocks).cpu().numpy() if blocks else np.zeros((0, self.dimension), dtype=np.float32)
 
+    def _distinct(self) -> list[Any]:
+        """The encoders, each once; torch types its containers as plain modules."""
+        return list(self.encoders)
+
     @property
     def dimension(self) -> int:
         """Length of a vector."""
-        return int(self.encoders[0].dimension)  # type: ignore[arg-type]
+        return int(self._distinct()[0].dimension)
 
     def description(self) -> dict[str, Any]:
         """Everything but the weights, as JSON."""
-        encoders = [{"part": _part_name(e), "config": e.config()} for e in self.encoders]  # type: ignore[operator]
+        encoders = [{"part": _part_name(e), "config": e.config()} for e in self._distinct()]
         return {"encoders": encoders, "sides": self.sides, "similarity": self.similarity, "about": self.about}
 
     def save(self, directory: str | Path) -> Path:
@@ -92,7 +96,7 @@ class Model(nn.Module):
         A model already there is replaced; any other directory is refused.
         """
         path = Path(directory)
-        with replaced(path, format=FORMAT, description=DESCRIPTION, files=(DESCRIPTION, WEIGHTS)) as temporary:
+        with replaced(path, written_as=FORMAT, description=DESCRIPTION, files=(DESCRIPTION, WEIGHTS)) as temporary:
             weights = {k: v.detach().cpu().contiguous().clone() for k, v in self.state_dict().items()}
             save_file(weights, temporary / WEIGHTS)
             data = {"format": FORMAT, "version": VERSION, **self.description(), "weights": sha256(temporary / WEIGHTS)}

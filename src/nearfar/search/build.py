@@ -36,7 +36,7 @@ def build(
         raise DataError("there is nothing to index: no vectors", where="vectors", remedy="give at least one row")
     _json(about, "about")
     files = (MANIFEST, *FILES)
-    with replaced(Path(directory), format=FORMAT, description=MANIFEST, files=files) as work:
+    with replaced(Path(directory), written_as=FORMAT, description=MANIFEST, files=files) as work:
         _write_vectors(work / "vectors.npy", vectors)
         _write_rows(work, rows, len(vectors))
         manifest = Manifest(

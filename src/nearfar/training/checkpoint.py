@@ -34,7 +34,7 @@ def save_checkpoint(
                 tensors[f"optimiser.{index}.{name}"] = value.detach().cpu().contiguous().clone()
             else:
                 numbers[f"{index}.{name}"] = value
-    with replaced(directory, format=FORMAT, description=DESCRIPTION, files=(DESCRIPTION, STATE)) as temporary:
+    with replaced(directory, written_as=FORMAT, description=DESCRIPTION, files=(DESCRIPTION, STATE)) as temporary:
         save_file(tensors, temporary / STATE)
         description = {"format": FORMAT, "version": VERSION, "step": step, "about": about, "optimiser": numbers}
         (temporary / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n", "utf-8")

@@ -104,16 +104,16 @@ def fit(
     optimiser = _optimiser(stage, encoder, term)
     base = [group["lr"] for group in optimiser.param_groups]
     about = {**(about or {}), "stage": stage.name}
-    done, losses = 0, []
-    if resume and run is not None:
-        done = load_checkpoint(run.checkpoint, module, optimiser, about)
-        losses = [e["loss"] for e in run.rewind(stage.name, done)]
+    done = load_checkpoint(run.checkpoint, module, optimiser, about) if resume and run is not None else 0
+    # What was logged after the checkpoint, or by a run that died before its first one, is run and logged again.
+    losses = [e["loss"] for e in run.rewind(stage.name, done)] if run is not None else []
     batches = PairBatches(encoder, table)
     started = saved = time.perf_counter()
     step, interrupted, updating = done, False, False
 
     def save() -> None:
-        if run is not None:
+        """Weights that are no numbers any more never replace the last checkpoint."""
+        if run is not None and all(bool(torch.isfinite(p).all()) for p in module.parameters()):
             save_checkpoint(run.checkpoint, module, optimiser, step, about)
 
     encoder.train()
@@ -121,7 +121,7 @@ def fit(
     with torch.random.fork_rng(devices=[]), interrupts_deferred() as interrupt_requested:
         try:
             while step < total and not interrupt_requested():
-                torch.manual_seed((seed << 32) + step)
+                torch.manual_seed((seed * 2**32 + step) % 2**63)
                 for group, rate in zip(optimiser.param_groups, base, strict=True):
                     group["lr"] = rate * factor(stage, step, total)
                 x, y = batches.rows(order.records(step))

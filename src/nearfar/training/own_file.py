@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from nearfar.core.errors import NearfarError, UsageError
@@ -24,32 +26,33 @@ def recipe_from_file(path: str | Path) -> Recipe:
         raise UsageError("this is no Python file", where=str(path), remedy="a method lives in a file that ends in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    try:
+    with _blamed("your file", path):
         spec.loader.exec_module(module)
-    except NearfarError:
-        raise
-    except Exception as error:
-        raise UsageError(
-            f"your file fails: {type(error).__name__}: {error}", where=_line(error, path), remedy="run it with python"
-        ) from error
     make = getattr(module, "recipe", None)
     if not callable(make):
         raise UsageError(
             "your file has no function recipe()", where=str(path), remedy="define `def recipe() -> nf.Recipe: ...`"
         )
-    try:
+    with _blamed("recipe()", path):
         made = make()
-    except NearfarError:
-        raise
-    except Exception as error:
-        raise UsageError(
-            f"recipe() fails: {type(error).__name__}: {error}", where=_line(error, path), remedy="correct it"
-        ) from error
     if not isinstance(made, Recipe):
         raise UsageError(
             f"recipe() returns {type(made).__name__}, not a Recipe", where=str(path), remedy="return nf.Recipe(...)"
         )
     return made
+
+
+@contextmanager
+def _blamed(what: str, path: Path) -> Iterator[None]:
+    """Whatever the user's code raises, told with its line; our own errors as they are."""
+    try:
+        yield
+    except NearfarError:
+        raise
+    except Exception as error:
+        raise UsageError(
+            f"{what} fails: {type(error).__name__}: {error}", where=_line(error, path), remedy="correct the file"
+        ) from error
 
 
 def _line(error: BaseException, path: Path) -> str:

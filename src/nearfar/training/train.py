@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from nearfar.core.directories import latest
 from nearfar.core.errors import DataError, UsageError
 from nearfar.core.files import ensure_directory
 from nearfar.core.model import Model
@@ -158,7 +159,7 @@ def train_run(
         on_start(model)
     fitted = Fitted(0, 0, [], 0.0)
     # The checkpoint of a later stage contains what the earlier ones left.
-    entered = stage_of(run.checkpoint) if resume is not None and run.checkpoint.exists() else None
+    entered = stage_of(run.checkpoint) if resume is not None and latest(run.checkpoint).exists() else None
     for stage in chosen.stages:
         if entered is not None and stage.name != entered:
             continue

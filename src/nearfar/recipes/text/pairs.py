@@ -1,7 +1,8 @@
 """Pairs of texts that belong together: two-way InfoNCE over large batches on a static encoder made for CPUs.
 
 The recipe for a practitioner with pairs and a laptop (question and answer, docstring and code, title and abstract); explicit
-hard negatives are used when the data has them. Cost: about a minute for 40,000 pairs on 2 cores.
+hard negatives are used when the data has them. Cost: docs/records/quickstart.json says it for
+some 30,000 pairs.
 
     nearfar train pairs --data my.jsonl --columns question,answer
     nearfar train pairs --data my.csv --set objective.temperature=0.03 --set fit.epochs=4
