@@ -8,6 +8,7 @@ import pytest
 import nearfar
 from nearfar.cli import env
 from nearfar.cli.main import main
+from nearfar.core.machine import cpu_quota
 from nearfar.core.parts import built_in
 
 FAST = [
@@ -137,16 +138,16 @@ def test_env_reads_the_limits_of_a_container(tmp_path):
     (tmp_path / "cpu.max").write_text("150000 100000\n")
     (tmp_path / "memory.max").write_text("2147483648\n")
     (tmp_path / "meminfo").write_text("MemTotal: 8388608 kB\nMemAvailable: 4194304 kB\n")
-    assert env.cpu_quota(tmp_path) == 1.5
-    assert env.memory(tmp_path / "meminfo", tmp_path) == {
+    assert cpu_quota(tmp_path, tmp_path) == 1.5
+    assert env.memory(tmp_path, tmp_path) == {
         "total": 8 << 30,
         "available": 4 << 30,
         "limit of the container": 2 << 30,
     }
     (tmp_path / "cpu.max").write_text("max 100000\n")
     (tmp_path / "memory.max").write_text("max\n")
-    assert env.cpu_quota(tmp_path) is None
-    assert "limit of the container" not in env.memory(tmp_path / "meminfo", tmp_path)
+    assert cpu_quota(tmp_path, tmp_path) is None
+    assert "limit of the container" not in env.memory(tmp_path, tmp_path)
 
 
 def test_env_says_what_is_missing(monkeypatch, capsys):

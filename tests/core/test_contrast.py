@@ -143,3 +143,27 @@ def test_errors_say_what_is_wrong_and_what_to_do(said):
 def test_a_column_of_mixed_things_is_refused():
     with pytest.raises(DataError, match="mixes"):
         nf.rows(torch.eye(2), label=[1, "a"])
+
+
+def test_what_follows_from_something_learned_is_made_anew_each_step():
+    x, y = (torch.randn(6, 4, dtype=torch.float64) for _ in range(2))
+    log_t = torch.tensor(-1.0, dtype=torch.float64, requires_grad=True)
+    shift = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
+    built_once = nf.Scored(nf.sigmoid, nf.paired(), temperature=lambda: log_t.exp(), bias=lambda: -shift.exp())
+    for tile in (None, 2, "auto"):
+        for _ in range(2):
+            loss = nf.contrast(built_once, x, y, tile=tile)
+            fresh = nf.contrast(nf.sigmoid, x, y, nf.paired(), temperature=log_t.exp(), bias=-shift.exp(), tile=None)
+            got, want = (torch.autograd.grad(v, [log_t, shift]) for v in (loss, fresh))
+            assert torch.allclose(loss, fresh, atol=1e-12)
+            assert all(torch.allclose(g, w, atol=1e-12) for g, w in zip(got, want, strict=True))
+            with torch.no_grad():
+                log_t -= 0.3
+    first = nf.contrast(built_once, x, y)
+    with torch.no_grad():
+        log_t -= 0.3
+    assert not torch.allclose(first, nf.contrast(built_once, x, y), atol=1e-6), "a stale temperature would go unnoticed"
+    fixed = nf.Scored(nf.sigmoid, nf.paired(), temperature=log_t.exp())
+    nf.contrast(fixed, x, y, tile=None).backward()
+    with pytest.raises(RuntimeError, match="a second time"):
+        nf.contrast(fixed, x, y, tile=None).backward()

@@ -2,7 +2,7 @@
 
 Plain torch is the dense graph that anyone would write, in the same arithmetic: normalise, multiply, divide by the temperature, the
 rule, the mean. The truth is the same graph in float64 on the same rounded numbers. Loss and gradients are judged each by itself, by
-the largest error of a draw, averaged over the draws: the largest of all hangs on one draw, and on luck.
+the largest error over all draws.
 """
 
 import pytest
@@ -16,7 +16,7 @@ from nearfar.testing.problem import measuring
 
 pytestmark = pytest.mark.usefixtures("shapes_unchecked")
 
-N, D, DRAWS = 12, 8, 20
+N, D, DRAWS = 24, 16, 20
 SHORT = [torch.float32, torch.bfloat16]
 SWEPT = ("info_nce", "decoupled", "sigmoid")
 
@@ -54,8 +54,8 @@ def by_nearfar(rule, x, y, temperature, both_ways, tile):
 
 
 def errors(rule, dtype, temperature, both_ways, runs):
-    """{name of a run: its errors of the loss, of x's and of y's gradient}, means over the draws."""
-    mean = {name: torch.zeros(3) for name in runs}
+    """{name of a run: its errors of the loss, of x's and of y's gradient}, the largest over the draws."""
+    worst = {name: torch.zeros(3) for name in runs}
     for seed in range(DRAWS):
         given = vectors(seed, dtype)
 
@@ -67,8 +67,8 @@ def errors(rule, dtype, temperature, both_ways, runs):
         exact = outcome(by_hand, torch.float64)
         for name, run in runs.items():
             apart = [(a - b).abs().max() for a, b in zip(outcome(run, dtype), exact, strict=True)]
-            mean[name] += torch.tensor(apart) / DRAWS
-    return mean
+            worst[name] = torch.maximum(worst[name], torch.tensor(apart))
+    return worst
 
 
 def tiled(tile):

@@ -14,6 +14,7 @@ from typing import Any
 
 import nearfar
 from nearfar.cli.terminal import bold, print_json
+from nearfar.core.machine import CGROUP, PROC, cpu_quota, memory_limit
 from nearfar.core.parts import PACKAGE, announced, built_in
 
 BASE = ("torch", "numpy", "safetensors", "rich", "bm25s", "matplotlib", "jaxtyping", "pygments")
@@ -76,41 +77,32 @@ def installed(name: str) -> str | None:
         return None
 
 
-def processor(cgroup: Path = Path("/sys/fs/cgroup")) -> dict[str, Any]:
+def processor() -> dict[str, Any]:
     """Cores of the machine, and what of them this process may use."""
     facts: dict[str, Any] = {"cores": os.cpu_count()}
     if hasattr(os, "sched_getaffinity"):
         facts["usable by this process"] = len(os.sched_getaffinity(0))
-    quota = cpu_quota(cgroup)
+    quota = cpu_quota()
     if quota is not None:
-        facts["limit of the container"] = quota
+        facts["limit of the container"] = round(quota, 2)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         if name in os.environ:
             facts[name] = os.environ[name]
     return facts
 
 
-def cpu_quota(cgroup: Path = Path("/sys/fs/cgroup")) -> float | None:
-    """Cores that a container may use (cgroup versions 2 and 1), or None without a limit."""
-    words = _read(cgroup / "cpu.max").split()
-    if len(words) == 2 and words[0].isdigit():
-        return round(int(words[0]) / int(words[1]), 2)
-    quota, period = _read(cgroup / "cpu/cpu.cfs_quota_us").strip(), _read(cgroup / "cpu/cpu.cfs_period_us").strip()
-    return round(int(quota) / int(period), 2) if quota.isdigit() and period.isdigit() else None
-
-
-def memory(proc: Path = Path("/proc/meminfo"), cgroup: Path = Path("/sys/fs/cgroup")) -> dict[str, int]:
+def memory(proc: Path = PROC, cgroup: Path = CGROUP) -> dict[str, int]:
     """Total and available memory in bytes, and the limit of the container if it has one."""
     facts = {}
-    for line in _read(proc).splitlines():
+    for line in _read(proc / "meminfo").splitlines():
         words = line.split()
         if words and words[0] in ("MemTotal:", "MemAvailable:"):
             facts["total" if words[0] == "MemTotal:" else "available"] = int(words[1]) * 1024
     if not facts and hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         facts["total"] = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    limit = _read(cgroup / "memory.max").strip() or _read(cgroup / "memory/memory.limit_in_bytes").strip()
-    if limit.isdigit() and int(limit) < facts.get("total", 1 << 60):
-        facts["limit of the container"] = int(limit)
+    limit = memory_limit(proc, cgroup)
+    if limit is not None and limit < facts.get("total", 1 << 60):
+        facts["limit of the container"] = limit
     return facts
 
 

@@ -99,16 +99,16 @@ def _of_encoder(args: argparse.Namespace, memory: int | None) -> Plan:
     from nearfar.training.load import load
     from nearfar.training.train import recipe_of
 
+    is_model = Path(args.what).is_dir()
+    if is_model and args.settings:
+        raise UsageError("a trained model has its settings", where="--set", remedy="plan its recipe instead")
+    recipe = None if is_model else recipe_of(args.what, args.settings)
     if args.data is None:
         raise UsageError(
             "an encoder is measured on records, and there are none",
             where="nearfar plan",
             remedy="give pairs as you would train on: --data my.jsonl",
         )
-    is_model = Path(args.what).is_dir()
-    if is_model and args.settings:
-        raise UsageError("a trained model has its settings", where="--set", remedy="plan its recipe instead")
-    recipe = None if is_model else recipe_of(args.what, args.settings)
     table = pairs(args.data, args.columns)
     if recipe is None:
         encoder, batch, both_ways = load(args.what).tower("document"), args.batch or 1024, True

@@ -45,22 +45,40 @@ def usable_cores(proc: Path = PROC, cgroup: Path = CGROUP) -> int:
     """Whole cores that this process may use: of its affinity and of the quotas of its control groups, the least; at least 1."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     # Threads beyond a quota do not share it: they are stopped, all of them, until the next period.
-    quotas = [int(quota) for quota in _quotas(proc, cgroup)]
-    return max(1, min([allowed, *quotas]))
+    quota = cpu_quota(proc, cgroup)
+    return max(1, allowed if quota is None else min(allowed, int(quota)))
+
+
+def cpu_quota(proc: Path = PROC, cgroup: Path = CGROUP) -> float | None:
+    """Cores' worth of time that the control groups grant, the least of them all; None without a limit."""
+    return min(_quotas(proc, cgroup), default=None)
+
+
+def memory_limit(proc: Path = PROC, cgroup: Path = CGROUP) -> int | None:
+    """Bytes that the control groups grant, used or not, the least of them all; None without a limit."""
+    return min((most for _, most in _limits(proc, cgroup)), default=None)
+
+
+def _limits(proc: Path, cgroup: Path) -> Iterator[tuple[Path, int]]:
+    """The files that limit memory, of either version, and the bytes that they grant."""
+    for group in _groups("memory", proc, cgroup):
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            most = _number(group / name)
+            if most is not None and most < 1 << 60:  # version 1 says "no limit" by a huge number
+                yield group / name, most
 
 
 def _rooms(proc: Path, cgroup: Path) -> Iterator[tuple[int, Path]]:
-    for group in _groups("memory", proc, cgroup):
-        for limit, usage, cache in (
-            ("memory.max", "memory.current", "inactive_file"),
-            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
-        ):
-            most, used = _number(group / limit), _number(group / usage)
-            if most is None or used is None or most >= 1 << 60:  # version 1 says "no limit" by a huge number
-                continue
-            # Pages of files that nobody reads any more are given back when memory is short.
-            kept = dict(line.split() for line in _read(group / "memory.stat").splitlines() if len(line.split()) == 2)
-            yield max(0, most - max(0, used - int(kept.get(cache, 0)))), group / limit
+    for path, most in _limits(proc, cgroup):
+        newer = path.name == "memory.max"
+        used = _number(path.with_name("memory.current" if newer else "memory.usage_in_bytes"))
+        if used is None:
+            continue
+        # Pages of files that nobody reads any more are given back when memory is short.
+        statistics = _read(path.with_name("memory.stat")).splitlines()
+        kept = dict(line.split() for line in statistics if len(line.split()) == 2)
+        cache = int(kept.get("inactive_file" if newer else "total_inactive_file", 0))
+        yield max(0, most - max(0, used - cache)), path
 
 
 def _quotas(proc: Path, cgroup: Path) -> Iterator[float]:

@@ -110,8 +110,7 @@ def _both_gradients(b: PairBlocks, rows: Tensor, columns: Tensor, shift: float) 
             e = _exponentials(b, i, j, shift)
             weights = b.spare[: e.shape[0], : e.shape[1]]
             e.mul_(torch.add(of_row[i, None], of_column[None, j], out=weights))
-            b.add_gradient(e, i, j)
-    b.pull_positives()
+            _add_pulled(b, e, i, j)
 
 
 def _one_way(b: PairBlocks, shift: float) -> Terms | None:
@@ -129,12 +128,20 @@ def _one_way(b: PairBlocks, shift: float) -> Terms | None:
         if b.grad:
             part = (1 / b.total / rows).to(b.kind)[:, None]
             for j in b.blocks(b.everything):
-                b.add_gradient(strip[: i.stop - i.start, j].mul_(part), i, j)
+                _add_pulled(b, strip[: i.stop - i.start, j].mul_(part), i, j)
     if bool((lost if b.ranks is None else b.ranks.sum(lost)) > 0):
         return None
-    if b.grad:
-        b.pull_positives()
     return b.terms({"forward": loss - b.positives().sum()})
+
+
+def _add_pulled(b: PairBlocks, probabilities: Tensor, i: slice, j: slice) -> None:
+    """Probabilities less one at the positive, over the number of rows: the gradient of a mean of softmax losses.
+
+    Subtracted here, where both numbers are of one size; from the sums of products the small difference would be lost.
+    """
+    if (on := b.diagonal_of(probabilities, i, j)) is not None:
+        on.sub_(1 / b.total)
+    b.add_gradient(probabilities, i, j)
 
 
 def _exponentials(b: PairBlocks, i: slice, j: slice, shift: float, out: Tensor | None = None) -> Tensor:

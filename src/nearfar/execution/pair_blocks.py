@@ -51,12 +51,6 @@ class PairBlocks:
         if self.grad:
             self.dx, self.dy = (torch.zeros_like(t, dtype=self.kind) for t in (self.x, self.y))
 
-    def pull_positives(self) -> None:
-        """The gradient of minus the positives' mean score."""
-        for i in self.blocks(self.mine):
-            self.dx[i].sub_(self.y[i], alpha=1 / self.total)
-            self.dy[i].sub_(self.x[i], alpha=1 / self.total)
-
     def positives(self) -> Tensor:
         """Scores of this rank's positives, without the bias."""
         return torch.cat(

@@ -33,6 +33,9 @@ CARD = Card(
     related=("mixed_negatives", "decoupled"),
 )
 
+# Cosines held at once in a step of the ascent: 64 MB of float32.
+_COSINES = 2**24
+
 
 class NoiseNegatives(Chance):
     """A `keys` stage: the keys, then noise; call `update()` once after each optimiser step."""
@@ -68,9 +71,13 @@ class NoiseNegatives(Chance):
         unit = F.normalize(queries, dim=1)
         for _ in range(self.ascent):
             direction = F.normalize(noise, dim=1)
-            cosines = unit @ direction.T
-            share = torch.softmax(cosines / self.temperature, 1)
-            uphill = share.T @ unit - (share * cosines).sum(0)[:, None] * direction
+            pull, along = torch.zeros_like(noise), noise.new_zeros(len(noise))
+            for some in unit.split(max(1, _COSINES // len(noise))):
+                cosines = some @ direction.T
+                share = torch.softmax(cosines / self.temperature, 1)
+                pull += share.T @ some
+                along += (share * cosines).sum(0)
+            uphill = pull - along[:, None] * direction
             # Positive factors of the gradient are left out: only its direction is used, and none where it is zero.
             noise = noise + self.step_size * F.normalize(uphill, dim=1)
         return noise
