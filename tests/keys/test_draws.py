@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import nearfar as nf
-from nearfar.core.draws import Chance, beta, normal, row_ids, uniform
+from nearfar.core.draws import Chance, Draws, beta, normal, row_ids, uniform
 from nearfar.core.errors import UsageError
 
 MANY = torch.arange(40_000)
@@ -109,3 +109,37 @@ def test_the_step_moves_in_update_alone():
     again = Chance("demo", seed=0)
     again.load_state_dict(chance.state_dict())
     assert torch.equal(again.uniform("x", MANY), chance.uniform("x", MANY))
+
+
+def test_the_draws_of_a_view_belong_to_record_epoch_and_view():
+    record = torch.tensor([17, 4, 9])
+    draws = Draws(3, 2, record, view=1)
+    assert draws.uniform("a", 3).shape == (3, 3)
+    some = Draws(3, 2, record, torch.tensor([1, 1, 1])).take(torch.tensor([2, 0]))
+    for make in (
+        lambda d: d.uniform("a"),
+        lambda d: d.uniform("a", 3),
+        lambda d: d.normal("a"),
+        lambda d: d.integers("a", 100, 3),
+    ):
+        assert torch.equal(make(some), make(draws)[[2, 0]])
+        for other in (
+            Draws(4, 2, record, 1),
+            Draws(3, 3, record, 1),
+            Draws(3, 2, record, 0),
+            Draws(3, 2, record + 1, 1),
+        ):
+            assert not torch.equal(make(other), make(draws))
+    longer, shorter = draws.each("a", [2, 0, 5]), some.each("a", [3, 1])
+    assert [len(t) for t in longer] == [2, 0, 5]
+    assert torch.equal(longer[2][:3], shorter[0])
+    assert torch.equal(longer[0][:1], shorter[1])
+
+
+def test_whole_numbers_are_spread_over_what_is_asked_for():
+    draws = Draws(0, 0, MANY)
+    drawn = draws.integers("n", 7)
+    assert drawn.bincount(minlength=7).sub(len(MANY) / 7).abs().max() < 4 * math.sqrt(len(MANY) / 7)
+    below = torch.where(MANY % 2 == 0, 1, 1000)
+    assert (draws.integers("n", below) < below).all()
+    assert (draws.integers("n", below, 4)[::2] == 0).all()

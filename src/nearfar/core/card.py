@@ -24,6 +24,7 @@ class Card:
     channels    of a rule: further [q k] matrices that it reads from the block, measured by the similarity ("teacher", ...)
     related     names of the nearest relatives
     needs_columns  columns that a relation reads
+    reads       of an encoder or a view: what its records are ("text", "image", "audio", "series", "table", "sequence", "graph")
     data        of a recipe: what a user must have ("pairs", "labels", "views", ...)
     papers      of a recipe: arXiv ids or DOIs
     systems     of a recipe: ids of the systems it holds
@@ -37,6 +38,7 @@ class Card:
     channels: tuple[str, ...] = ()
     related: tuple[str, ...] = ()
     needs_columns: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
     data: tuple[str, ...] = ()
     papers: tuple[str, ...] = ()
     systems: tuple[str, ...] = ()

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -65,6 +68,72 @@ def row_ids(table: Rows) -> Tensor:
         )
     record = table.columns["record"].long()
     return _mix(record) + table.columns["view"].long() if "view" in table.columns else record
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """The chance of n records in one view of one epoch: what a view draws from, and nothing else.
+
+    Every draw is a function of (seed, epoch, record, view, purpose): never of the batch, the worker, the rank or the order.
+
+    seed, epoch  of the run
+    record       [n] int64, the records' ids
+    view         the number of the view, or [n] of them
+
+    >>> draws = Draws(0, epoch=1, record=torch.tensor([17, 4]), view=0)
+    >>> draws.uniform("angle").shape, draws.uniform("box", 4).shape
+    (torch.Size([2]), torch.Size([2, 4]))
+    >>> bool((draws.take([1]).uniform("angle") == draws.uniform("angle")[1]).all())
+    True
+    """
+
+    seed: int
+    epoch: int
+    record: Tensor
+    view: int | Tensor = 0
+
+    def __len__(self) -> int:
+        return len(self.record)
+
+    def uniform(self, purpose: str, count: int | None = None) -> Tensor:
+        """[n] float64 in (0, 1), or [n count]."""
+        return uniform(self.seed, purpose, *self._ids(count))
+
+    def normal(self, purpose: str, count: int | None = None) -> Tensor:
+        """[n] float64 of mean 0 and variance 1, or [n count]."""
+        return normal(self.seed, purpose, *self._ids(count))
+
+    def integers(self, purpose: str, below: int | Tensor, count: int | None = None) -> Tensor:
+        """[n] int64 from 0 to below - 1, or [n count]; `below` one number, or one a record (at least 1)."""
+        most = torch.as_tensor(below)
+        if count is not None and most.ndim:
+            most = most[:, None]
+        return (self.uniform(purpose, count) * most).long().clamp_max(most - 1)
+
+    def each(self, purpose: str, sizes: Sequence[int] | Tensor) -> list[Tensor]:
+        """n tensors of uniform draws, the i-th of size sizes[i]: one a word, an edge, an item. More items change no earlier draw."""
+        size = torch.as_tensor(sizes, dtype=torch.long)
+        owner = torch.arange(len(self)).repeat_interleave(size)
+        place = torch.arange(len(owner)) - (size.cumsum(0) - size)[owner]
+        view = self.view[owner] if isinstance(self.view, Tensor) else self.view
+        flat = uniform(self.seed, purpose, self.epoch, self.record[owner], view, place)
+        return list(flat.split(size.tolist()))
+
+    def take(self, index: Any) -> Draws:
+        """The draws of the records at `index`."""
+        view = self.view[index] if isinstance(self.view, Tensor) else self.view
+        return Draws(self.seed, self.epoch, self.record[index], view)
+
+    def _ids(self, count: int | None) -> tuple[Id, ...]:
+        view = self.view
+        if count is None:
+            return self.epoch, self.record, view
+        return (
+            self.epoch,
+            self.record[:, None],
+            view[:, None] if isinstance(view, Tensor) else view,
+            torch.arange(count),
+        )
 
 
 class Chance(nn.Module):

@@ -1,0 +1,1 @@
+"""How positives are made: one view a file, every draw a function of the record."""
