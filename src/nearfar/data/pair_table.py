@@ -15,17 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from nearfar.core.ids import string_ids
-
-
-@dataclass(frozen=True)
-class Note:
-    """Something about the data that the user should know and that is no error."""
-
-    what: str
-    remedy: str = ""
-
-    def __str__(self) -> str:
-        return self.what + (f" -> {self.remedy}" if self.remedy else "")
+from nearfar.data.records import Note, Records
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,3 +76,9 @@ class PairTable:
             self.columns,
             self.source,
         )
+
+    def records(self) -> Records:
+        """The same pairs as records: fields query, document and negatives, columns of the texts' ids."""
+        fields = {"query": self.queries, "document": self.documents, "negatives": self.negatives}
+        columns = {"query": self.query_id, "document": self.document_id}
+        return Records(fields, columns, self.source, self.notes, self.fingerprint)

@@ -17,9 +17,10 @@ from nearfar.core.errors import DataError
 from nearfar.data.bad_records import BadRecords
 from nearfar.data.columns import PairColumns, first_values, found_columns, given_columns
 from nearfar.data.in_hand import in_hand_rows
-from nearfar.data.pair_table import Note, PairTable
+from nearfar.data.pair_table import PairTable
 from nearfar.data.readers import raw_rows
 from nearfar.data.record import Record, checked
+from nearfar.data.records import Note
 
 Texts = list[str]
 PEEKED = 100  # records looked at to find the columns: in jsonl a column may be missing from the first ones

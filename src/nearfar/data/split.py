@@ -12,7 +12,8 @@ from dataclasses import replace
 import numpy as np
 
 from nearfar.core.errors import DataError, UsageError
-from nearfar.data.pair_table import Note, PairTable
+from nearfar.data.pair_table import PairTable
+from nearfar.data.records import Note
 
 
 def split(table: PairTable, held_out: float | int = 0.1, seed: int = 0) -> tuple[PairTable, PairTable]:

@@ -24,8 +24,9 @@ from nearfar.core.parts import resolve
 from nearfar.core.progress import bar
 from nearfar.core.recipe import Recipe
 from nearfar.core.tree import override, to_json
-from nearfar.data.pair_table import Note, PairTable
+from nearfar.data.pair_table import PairTable
 from nearfar.data.pairs import pairs
+from nearfar.data.records import Note
 from nearfar.data.split import split
 from nearfar.training.build import ContrastTerm, fit_encoder
 from nearfar.training.checkpoint import stage_of
