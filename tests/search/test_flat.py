@@ -18,10 +18,10 @@ import pytest
 
 from nearfar.core import directories
 from nearfar.core.errors import DataError, NearfarError, ResourceError, UsageError
+from nearfar.maths.nearest_chunked import nearest_chunked
 from nearfar.search import build as build_module
 from nearfar.search.flat import FlatIndex
 from nearfar.search.manifest import sha256
-from nearfar.search.nearest import nearest
 
 MODEL = "model-one"
 
@@ -92,7 +92,7 @@ def duplicated(d=37):
 @pytest.mark.parametrize("k", [1, 4, 150, 500])
 def test_ties_are_in_the_order_of_rows_whatever_the_blocks(block, k):
     table, queries = duplicated()
-    numbers, scores = nearest(queries, table, k, block=block)
+    numbers, scores = nearest_chunked(queries, table, k, block=block)
     for i in range(len(queries)):
         for a, b in zip(range(k), range(1, k), strict=False):
             assert (-scores[i, a], numbers[i, a]) < (-scores[i, b], numbers[i, b])
@@ -113,7 +113,7 @@ def test_near_ties_are_ranked_beyond_the_precision_of_the_product():
     query, table = ((a / np.linalg.norm(a, axis=1)[:, None]).astype(np.float32) for a in (query, table))
     exact = np.array([(v.astype(np.float64) * query[0].astype(np.float64)).sum() for v in table]).astype(np.float32)
     expected = np.lexsort((np.arange(3000), -exact))[:20]
-    numbers, scores = nearest(query, table, 20, block=(1, 128))
+    numbers, scores = nearest_chunked(query, table, 20, block=(1, 128))
     assert (numbers[0] == expected).all()
     assert (scores[0] == exact[expected]).all()
     plain = np.lexsort((np.arange(3000), -(table @ query[0])))[:20]

@@ -27,10 +27,10 @@ def pieces(monkeypatch):
     seen, real = [], fitting.backward
 
     def backward(objective, streams, **options):
-        from nearfar.execution.micro_batches import cost_of, micro_batches
+        from nearfar.execution.micro_batches import micro_batches
 
         for s in streams.values():
-            cost = cost_of(s.tower, s.inputs)
+            cost = s.cost
             seen.append(len(micro_batches(cost, options["micro_batch"])))
         return real(objective, streams, **options)
 

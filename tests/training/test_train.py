@@ -38,9 +38,7 @@ def test_it_learns_and_the_figures_are_those_of_the_held_out_pairs(tmp_path):
     assert made.figures["mrr"]["mean"] == pytest.approx(trained.mrr)
     assert made.fitted.losses[-1] < 0.5 * made.fitted.losses[0]
     assert not np.allclose(before[0], made.model.encode(["coral"]), atol=1e-3)
-    assert not {q for q, _ in zip(made.held_out.queries, made.held_out.documents, strict=True)} & set(
-        made.table.queries
-    )
+    assert not set(made.held_out.fields["query"]) & set(made.records.fields["query"])
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_seed_does_not(tmp_path):
@@ -167,8 +165,12 @@ def test_resuming_with_other_data_or_settings_is_refused(tmp_path, monkeypatch):
         train_run("pairs", world()[:-1], resume=tmp_path / "run", settings=QUICK)
     with pytest.raises(UsageError, match="another recipe"):
         train_run("pairs", world(), resume=tmp_path / "run", settings=[*QUICK, "objective.temperature=0.2"])
-    (tmp_path / "run" / "checkpoint" / "state.safetensors").write_bytes(b"damaged")
-    with pytest.raises(DataError, match="damaged"):
+    for state in (tmp_path / "run" / "checkpoints").glob("*/state.safetensors"):
+        state.write_bytes(b"damaged")
+    with (
+        pytest.warns(RuntimeWarning, match="damaged"),
+        pytest.raises(DataError, match="damaged"),
+    ):
         train_run("pairs", world(), resume=tmp_path / "run", settings=QUICK)
 
 
@@ -218,7 +220,7 @@ def test_too_few_pairs_train_on_all_and_measure_nothing(tmp_path):
     made = train_run("pairs", world()[:12], out=tmp_path / "run", settings=QUICK)
     assert made.held_out is None
     assert made.figures == {}
-    assert len(made.table) == 12
+    assert len(made.records) == 12
 
 
 def test_a_loss_that_is_not_finite_stops_with_a_remedy(tmp_path):
@@ -229,7 +231,7 @@ def test_a_loss_that_is_not_finite_stops_with_a_remedy(tmp_path):
     with pytest.raises(UsageError, match="step 1") as caught:
         nf.train(recipe, world()[:40], out=tmp_path / "run")
     assert "learning rate" in caught.value.remedy
-    assert (tmp_path / "run" / "checkpoint").exists()
+    assert list((tmp_path / "run" / "checkpoints").iterdir())
 
 
 def test_weights_that_are_no_numbers_do_not_replace_the_last_checkpoint(tmp_path, monkeypatch):
@@ -244,8 +246,9 @@ def test_weights_that_are_no_numbers_do_not_replace_the_last_checkpoint(tmp_path
     monkeypatch.setattr(torch.optim.AdamW, "step", step)
     with pytest.raises(UsageError, match="step 4"):
         nf.train("pairs", world(), out=tmp_path / "run", settings=[*QUICK, "fit.checkpoint=0"])
-    kept = load_file(tmp_path / "run" / "checkpoint" / "state.safetensors")
-    assert json.loads((tmp_path / "run" / "checkpoint" / "checkpoint.json").read_text())["step"] == 2
+    last = max((tmp_path / "run" / "checkpoints").iterdir())
+    kept = load_file(last / "state.safetensors")
+    assert json.loads((last / "checkpoint.json").read_text())["step"] == 2
     assert all(t.isfinite().all() for t in kept.values())
 
 
@@ -254,7 +257,7 @@ def test_a_run_that_died_before_its_first_checkpoint_starts_again(tmp_path, monk
     with monkeypatch.context() as patch:
         interrupt_at(patch, 4)
         part = train_run("pairs", world(), out=tmp_path / "part", settings=QUICK)
-    shutil.rmtree(part.run.checkpoint)
+    shutil.rmtree(part.run.checkpoints)
     resumed = train_run("pairs", world(), resume=tmp_path / "part", settings=QUICK)
     assert equal(weights(resumed.model), weights(whole.model))
     assert [e["step"] for e in resumed.run.logged()] == [e["step"] for e in whole.run.logged()]

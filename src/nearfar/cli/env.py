@@ -17,8 +17,15 @@ from nearfar.cli.terminal import bold, print_json
 from nearfar.core.machine import CGROUP, PROC, cpu_quota, memory_limit
 from nearfar.core.parts import PACKAGE, announced, built_in
 
-BASE = ("torch", "numpy", "safetensors", "rich", "bm25s", "matplotlib", "jaxtyping", "pygments")
-EXTRAS = {"parquet": ("pyarrow",)}
+BASE = ("torch", "numpy", "safetensors", "rich", "bm25s", "matplotlib", "jaxtyping", "pygments", "tensorboardX")
+EXTRAS = {
+    "parquet": ("pyarrow",),
+    "text": ("transformers", "tokenizers", "peft"),
+    "vision": ("transformers", "pillow"),
+    "audio": ("transformers", "soundfile"),
+    "hub": ("datasets",),
+    "lightning": ("pytorch-lightning",),
+}
 GIB = 1024**3
 
 

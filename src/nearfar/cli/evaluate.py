@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     lines = [_line("this model", summary(ours))]
     if args.against != "none":
         if args.against == "bm25":
-            documents, relevant = candidates(table)
+            documents, relevant = candidates(table.queries, table.documents)
             rival = retrieval(Bm25().fit(documents).scorer(list(dict.fromkeys(table.queries))), relevant)
             name = "BM25"
         else:

@@ -91,32 +91,34 @@ def _loss_stage(args: argparse.Namespace, memory: int | None) -> int:
 
 
 def _of_encoder(args: argparse.Namespace, memory: int | None) -> Plan:
-    """The plan of a recipe's first stage, or of training a model further, on the user's pairs."""
+    """The plan of a recipe's first Fit, or of training a model further, on the user's data."""
+    from dataclasses import replace
+
     from nearfar.core.errors import UsageError
-    from nearfar.data.pairs import pairs
-    from nearfar.training.build import fit_encoder
-    from nearfar.training.fit import PairBatches, planned
     from nearfar.training.load import load
+    from nearfar.training.open_data import open_data
+    from nearfar.training.prepare import planned, prepare, towers_of
     from nearfar.training.train import recipe_of
 
     is_model = Path(args.what).is_dir()
     if is_model and args.settings:
         raise UsageError("a trained model has its settings", where="--set", remedy="plan its recipe instead")
-    recipe = None if is_model else recipe_of(args.what, args.settings)
+    recipe = recipe_of("pairs" if is_model else args.what, args.settings)
     if args.data is None:
         raise UsageError(
             "an encoder is measured on records, and there are none",
             where="nearfar plan",
-            remedy="give pairs as you would train on: --data my.jsonl",
+            remedy="give data as you would train on: --data my.jsonl",
         )
-    table = pairs(args.data, args.columns)
-    if recipe is None:
-        encoder, batch, both_ways = load(args.what).tower("document"), args.batch or 1024, True
-    else:
-        encoder = fit_encoder(recipe.encoder, {"query": table.queries, "document": table.documents}, recipe.seed)
-        batch, both_ways = args.batch or recipe.stages[0].batch_size, recipe.objective.both_ways
-    encoder.train()
-    return planned(encoder, PairBatches(encoder, table), batch, both_ways, memory)
+    recipe = replace(recipe, held_out=0.0)
+    records = open_data(recipe, args.data, args.columns).records
+    towers, heads = ({"encoder": load(args.what).tower("document")}, {}) if is_model else towers_of(recipe, records)
+    if not recipe.fits:
+        raise UsageError("this recipe fits nothing", where=args.what, remedy="there is nothing to plan")
+    stage = recipe.fits[0] if args.batch is None else replace(recipe.fits[0], batch_size=args.batch)
+    prepared = prepare(stage, recipe, records, towers, heads)
+    prepared.learner.train()
+    return planned(prepared, memory, batch=stage.batch_size)
 
 
 def _batches(plans: Sequence[Plan]) -> Table:

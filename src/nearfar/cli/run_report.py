@@ -13,7 +13,7 @@ from nearfar.training.train import Trained
 
 def write_run_report(made: Trained) -> Path:
     """Render `report.html` into the run directory; returns its path."""
-    about, logged = made.model.about, made.run.logged()
+    about, logged = made.model.about, [e for e in made.run.logged() if "loss" in e]
     sections: list[Section] = []
     if logged:
         sections.append(
@@ -22,7 +22,7 @@ def write_run_report(made: Trained) -> Path:
                 [e["step"] for e in logged],
                 [e["loss"] for e in logged],
                 chance=math.log(max(2, logged[-1]["keys"]))
-                if about["recipe"]["objective"]["rule"] == "info_nce"
+                if about["recipe"]["objective"].get("rule") == "info_nce"
                 else None,
             )
         )
@@ -33,7 +33,7 @@ def write_run_report(made: Trained) -> Path:
     recipe = {k: getattr(v, "__name__", v) for k, v in _settings(about["recipe"]).items()}
     sections.append(Table("Settings", ("setting", "value"), [(k, str(v)) for k, v in recipe.items()]))
     facts = {
-        "pairs": f"{about['data']['pairs']:,}",
+        "records": f"{about['data']['records']:,}",
         "steps": f"{made.fitted.steps:,}",
         "trained in": f"{made.fitted.seconds:.0f} s",
     }

@@ -19,14 +19,17 @@ EXAMPLES = """examples:
   nearfar train pairs --data my.jsonl --columns question,answer
   nearfar train pairs --data my.csv --set fit.epochs=4 --set objective.temperature=0.03
   nearfar train ./my_method.py --data my.jsonl
-  nearfar train pairs --data my.jsonl --resume runs/pairs-1
+  nearfar train --resume runs/pairs-1                    go on with a run, on the data it began with
+  torchrun --nproc-per-node 2 -m nearfar train pairs --data my.jsonl     several processes, one batch
   nearfar train pairs --settings            every setting of the recipe, with its value"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Recipe, data, settings, where to write."""
     parser.epilog = EXAMPLES
-    parser.add_argument("recipe", help="a recipe (`nearfar list recipes`), or a Python file that defines recipe()")
+    parser.add_argument(
+        "recipe", nargs="?", help="a recipe (`nearfar list recipes`), or a Python file that defines recipe()"
+    )
     add_data(parser, required=False)
     parser.add_argument(
         "--set", dest="settings", action="append", default=[], metavar="NAME=VALUE", help="change a setting; repeatable"
@@ -34,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--settings", dest="show_settings", action="store_true", help="show the settings and leave")
     parser.add_argument("--out", metavar="DIR", help="the run directory (runs/NAME-1, -2, ... unless given)")
     parser.add_argument("--seed", type=int, help="the only source of chance")
-    parser.add_argument("--resume", metavar="RUN", help="go on with an interrupted run, on the same data")
+    parser.add_argument("--resume", metavar="RUN", help="go on with an interrupted run; recipe and data are its own")
     add_json(parser)
     add_quiet(parser)
 
@@ -44,10 +47,14 @@ def run(args: argparse.Namespace) -> int:
     from nearfar.core.errors import UsageError
     from nearfar.training.train import recipe_of, train_run
 
+    if args.recipe is None and args.resume is None:
+        raise UsageError(
+            "which recipe?", where="nearfar train", remedy="`nearfar list recipes` shows them, such as: pairs"
+        )
     if args.show_settings:
-        _print_settings(recipe_of(args.recipe, args.settings, args.seed), args.json)
+        _print_settings(recipe_of(args.recipe or "pairs", args.settings, args.seed), args.json)
         return 0
-    if args.data is None:
+    if args.data is None and args.resume is None:
         raise UsageError("there is no data to train on", where="--data", remedy="give a file of pairs: --data my.jsonl")
     with bar("training", quiet=args.quiet or args.json) as update:
         made = train_run(
@@ -63,8 +70,10 @@ def run(args: argparse.Namespace) -> int:
         )
     if made.fitted.interrupted:
         print(f"stopped after {made.fitted.steps} of {made.fitted.total} steps; the checkpoint is complete")
-        print(f"go on with: nearfar train {args.recipe} --data {args.data} --resume {made.run.directory}")
+        print(f"go on with: nearfar train --resume {made.run.directory}")
         return 130
+    if made.rank:
+        return 0  # the first process speaks for all
     from nearfar.cli.run_report import write_run_report
 
     report = write_run_report(made)
@@ -80,17 +89,16 @@ def run(args: argparse.Namespace) -> int:
 def _print_settings(recipe: Recipe, as_json: bool) -> None:
     """Every name that --set takes, with its value in this recipe."""
     from nearfar.core.tree import leaves
-    from nearfar.training.build import encoder_options, part_options
+    from nearfar.training.options import settings_of_parts
 
     settings: dict[str, Any] = {}
+    parts = settings_of_parts(recipe)
     for name, value in leaves(recipe).items():
         plain = isinstance(value, (int, float, str, bool, type(None)))
         settings[name] = value if plain else getattr(value, "__name__", str(value))
-        if name.partition(".part")[0] in ("objective.rule", "objective.relation"):
-            prefix = name.partition(".part")[0] + "."
-            settings |= {k: v for k, v in part_options(recipe.objective).items() if k.startswith(prefix)}
-        if name == "encoder.part":
-            settings |= {f"encoder.{option}": v for option, v in encoder_options(recipe.encoder).items()}
+        prefix = name.removesuffix(".part") + "."
+        if name.endswith(".part") or name in ("objective.rule", "objective.relation"):
+            settings |= {k: v for k, v in parts.items() if k.startswith(prefix)}
     if as_json:
         print_json(settings)
     else:
@@ -100,17 +108,17 @@ def _print_settings(recipe: Recipe, as_json: bool) -> None:
 
 def _print(made: Trained, report: Path) -> None:
     fitted = made.fitted
-    logged = made.run.logged()
-    if logged:
-        chance = math.log(max(2, logged[-1]["keys"]))
+    steps = [e for e in made.run.logged() if "loss" in e]
+    if steps:
+        chance = steps[-1].get("chance") or math.log(max(2, steps[-1]["keys"]))
         last = sum(fitted.losses[-20:]) / len(fitted.losses[-20:])
         print(
             f"loss {fitted.losses[0]:.3f} -> {last:.3f} (chance level {chance:.3f}) in {fitted.steps} steps, {fitted.seconds:.1f} s"
         )
-        if last > 0.97 * chance and made.model.about["recipe"]["objective"]["rule"] == "info_nce":
-            print(
-                "warning: the loss is still at chance level; raise fit.epochs or fit.learning_rate, and look at the pairs"
-            )
+    if fitted.stopped:
+        print(f"stopped early: {fitted.stopped}")
+    for finding in made.findings:
+        print(f"doctor: {finding}")
     if made.figures:
         for name in ("mrr", "recall@10"):
             f = made.figures[name]
@@ -118,5 +126,5 @@ def _print(made: Trained, report: Path) -> None:
                 f"held-out {name:<10} {f['mean']:.3f} [{f['low']:.3f}, {f['high']:.3f}]   ({made.figures['queries']:,} queries)"
             )
     else:
-        print("no pairs were held out (too few, or all connected), so nothing was measured")
+        print("nothing was held out (too few records, or all connected), so nothing was measured")
     print(f"model  {made.run.model}\nreport {report}")

@@ -110,9 +110,10 @@ def _is(description: Path, written_as: str) -> bool:
 
 def flush(directory: Path) -> None:
     """To the disk itself: a rename may otherwise reach it before the content does."""
-    for path in directory.iterdir():
-        with open(path, "rb+") as file:
-            os.fsync(file.fileno())
+    for path in directory.rglob("*"):
+        if path.is_file():
+            with open(path, "rb+") as file:
+                os.fsync(file.fileno())
 
 
 def _remove_abandoned(target: Path) -> None:

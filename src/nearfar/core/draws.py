@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -123,6 +123,10 @@ class Draws:
         """The draws of the records at `index`."""
         view = self.view[index] if isinstance(self.view, Tensor) else self.view
         return Draws(self.seed, self.epoch, self.record[index], view)
+
+    def at(self, place: int) -> Draws:
+        """The draws of the view at a place in a chain of views: the same view twice does not draw the same twice."""
+        return self if not place else replace(self, seed=(self.seed + place * _STEP) % 2**63)
 
     def _ids(self, count: int | None) -> tuple[Id, ...]:
         view = self.view

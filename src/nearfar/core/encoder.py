@@ -7,7 +7,7 @@ Everything here is local to a record: what a record becomes depends on that reco
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -15,6 +15,7 @@ from nearfar.core.draws import Draws
 from nearfar.core.rows import Rows
 
 
+@runtime_checkable
 class Encoder(Protocol):
     """Records in, rows out; a torch module whose file has a card in `encoders/`.
 
@@ -53,20 +54,21 @@ class Encoder(Protocol):
         ...
 
 
+@runtime_checkable
 class View(Protocol):
     """Another look at records that keeps what they are about. What it draws belongs to the record, by `draws` alone.
 
-    `on_inputs` is False for a view of raw records (a list in, a list out; runs in workers), True for one of prepared inputs
-    (images: a float tensor [n c h w] of values 0 to 1 in, the like out; runs on the device, micro-batch by micro-batch).
+    Its attribute `on_inputs` is False, or missing as in a plain function, for a view of raw records (a list in, a list out; runs in
+    workers), and True for one of prepared inputs (images: a float tensor [n c h w] of values 0 to 1 in, the like out; runs on the
+    device, micro-batch by micro-batch). With a method `bind(records) -> View` it is shown all training records once.
     """
-
-    on_inputs: bool
 
     def __call__(self, records: Any, draws: Draws) -> Any:
         """As many records as given, in their order; the given ones are never changed in place."""
         ...
 
 
+@runtime_checkable
 class Head(Protocol):
     """A module from the encoder's vectors to those that are contrasted: [r d] -> [r m]."""
 

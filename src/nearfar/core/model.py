@@ -7,7 +7,8 @@ the catalogue only, shapes are checked before memory is taken, and the weights m
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,14 @@ from safetensors.torch import save_file
 from torch import nn
 
 from nearfar.core.directories import latest, replaced
-from nearfar.core.errors import DataError, UsageError
+from nearfar.core.errors import DataError, ResourceError, UsageError
 from nearfar.core.files import read_json, sha256
 from nearfar.core.parts import find
 
 FORMAT, VERSION = "nearfar-model", 1
 DESCRIPTION, WEIGHTS = "model.json", "model.safetensors"
+MAX_DIMENSION = 1 << 16  # of a stored transformation: a damaged file must not ask for all memory
+AT_ONCE = 16_384  # units of cost (tokens, units, frames) that one forward pass takes, padding included
 
 
 class Model(nn.Module):
@@ -41,6 +44,10 @@ class Model(nn.Module):
         self.encoders = nn.ModuleList(distinct.values())
         self.sides = {side: list(distinct).index(id(tower)) for side, tower in towers.items()}
         self.similarity = similarity
+        self.shift: torch.Tensor | None
+        self.matrix: torch.Tensor | None
+        self.register_buffer("shift", None)
+        self.register_buffer("matrix", None)
         self.about = dict(about or {})
 
     def tower(self, side: str) -> Any:
@@ -53,28 +60,48 @@ class Model(nn.Module):
     def encode(
         self,
         records: Sequence[Any],
-        side: str = "query",
+        side: str | None = None,
         batch_size: int = 1024,
         progress: Callable[[int, int], None] | None = None,
     ) -> np.ndarray:
-        """Vectors [n d] float32 of n records, in their order; unit length under the cosine.
+        """Vectors [n d] float32 of n records, in their order; unit length under the cosine. `side`: the first one unless given.
 
         Raises UsageError for an unknown side or a single string, DataError for a record that is no text.
         """
         if isinstance(records, str):
             raise UsageError("encode takes a list of records, not one string", remedy="write model.encode([text])")
         records = list(records)
+        side = next(iter(self.sides)) if side is None else side
         tower, training = self.tower(side), self.training
         self.eval()
         blocks = []
         for first in range(0, len(records), batch_size):
-            inputs = tower.prepare(records[first : first + batch_size])
-            vectors = tower.forward(inputs, side=side).vectors.float()
+            vectors = self._transformed(_embedded(tower, records[first : first + batch_size], side))
             blocks.append(nn.functional.normalize(vectors, dim=-1) if self.similarity == "cosine" else vectors)
             if progress is not None:
                 progress(min(first + batch_size, len(records)), len(records))
         self.train(training)
         return torch.cat(blocks).cpu().numpy() if blocks else np.zeros((0, self.dimension), dtype=np.float32)
+
+    def transform(self, shift: np.ndarray, matrix: np.ndarray) -> None:
+        """From now on every vector v is given out as (v - shift) @ matrix; shift [d], matrix [d m]. A second one follows the first.
+
+        Raises UsageError for shapes that do not fit.
+        """
+        if shift.shape != (self.dimension,) or matrix.ndim != 2 or len(matrix) != self.dimension:
+            raise UsageError(
+                f"a shift of shape {list(shift.shape)} and a matrix of {list(matrix.shape)} for vectors of {self.dimension}",
+                remedy="give shapes [d] and [d m]",
+            )
+        moved, turned = torch.from_numpy(shift).float(), torch.from_numpy(matrix).float()
+        if self.shift is not None and self.matrix is not None:
+            # (v - a) A, then (w - b) B: one shift and one matrix again, if the first matrix can be undone for the shift.
+            moved = self.shift + moved @ torch.linalg.pinv(self.matrix)
+            turned = self.matrix @ turned
+        self.shift, self.matrix = moved, turned
+
+    def _transformed(self, vectors: torch.Tensor) -> torch.Tensor:
+        return vectors if self.matrix is None or self.shift is None else (vectors - self.shift) @ self.matrix
 
     def _distinct(self) -> list[Any]:
         """The encoders, each once; torch types its containers as plain modules."""
@@ -83,12 +110,18 @@ class Model(nn.Module):
     @property
     def dimension(self) -> int:
         """Length of a vector."""
-        return int(self._distinct()[0].dimension)
+        return int(self._distinct()[0].dimension) if self.matrix is None else int(self.matrix.shape[1])
 
     def description(self) -> dict[str, Any]:
         """Everything but the weights, as JSON."""
         encoders = [{"part": _part_name(e), "config": e.config()} for e in self._distinct()]
-        return {"encoders": encoders, "sides": self.sides, "similarity": self.similarity, "about": self.about}
+        return {
+            "encoders": encoders,
+            "sides": self.sides,
+            "similarity": self.similarity,
+            "transform": None if self.matrix is None else list(self.matrix.shape),
+            "about": self.about,
+        }
 
     def save(self, directory: str | Path) -> Path:
         """Write `model.json` and `model.safetensors` into a directory, whole or not at all; returns it.
@@ -129,8 +162,15 @@ class Model(nn.Module):
                 encoders = [_build(e["part"], e["config"]) for e in data["encoders"]]
             towers = {str(side): encoders[int(i)] for side, i in data["sides"].items()}
             model = cls(towers, str(data["similarity"]), dict(data["about"]))
+            if data.get("transform") is not None:
+                d, m = (int(size) for size in data["transform"])
+                if not 0 < m <= d <= MAX_DIMENSION:
+                    raise ValueError(f"a transformation of shape {data['transform']}")
+                model.shift, model.matrix = torch.empty(d), torch.empty(d, m)
         except DataError as error:
             raise DataError(error.what, where=f"{place}, {error.where}", remedy=error.remedy) from error
+        except ResourceError:
+            raise
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError, OverflowError) as error:
             raise DataError(
                 f"the description does not make a model: {type(error).__name__}: {error}",
@@ -141,6 +181,32 @@ class Model(nn.Module):
         for parameter in model.parameters():
             parameter.requires_grad_(True)
         return model.eval()
+
+
+def _embedded(tower: Any, records: list[Any], side: str) -> torch.Tensor:
+    """Vectors of some records; what differs in length goes through the encoder with its likes, dearest first."""
+    # An encoder that prompts its sides says so by its signature.
+    inputs = tower.prepare(records, **({"side": side} if "side" in signature(tower.prepare).parameters else {}))
+    cost = torch.as_tensor(tower.cost(inputs)).float().cpu()
+    order = torch.argsort(cost, descending=True, stable=True)
+    if bool((cost == cost[0]).all()) or not hasattr(inputs, "take"):
+        return tower.forward(inputs, side=side).vectors.float()
+    parts = [tower.forward(inputs.take(some), side=side).vectors.float() for some in _pieces(order, cost)]
+    if parts[0].ndim != 2:
+        raise UsageError("this encoder gives a matrix a record", remedy='encode with a pooling other than "tokens"')
+    together = torch.cat(parts)
+    back = torch.empty_like(together)
+    back[order.to(back.device)] = together
+    return back
+
+
+def _pieces(order: torch.Tensor, cost: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Records in order of their cost, cut where the number times the dearest one exceeds what is embedded at once."""
+    first = 0
+    while first < len(order):
+        size = max(1, int(AT_ONCE // max(float(cost[order[first]]), 1.0)))
+        yield order[first : first + size]
+        first += size
 
 
 def _build(part: str, config: Mapping[str, Any]) -> nn.Module:

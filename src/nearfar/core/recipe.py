@@ -1,4 +1,4 @@
-"""`Recipe`: a method as data - encoder, objective, stages - that a user trains on data of their own.
+"""`Recipe`: a method as data - encoder, streams, objective, stages - that a user trains on data of their own.
 
 A frozen, typed, serialisable tree: every leaf has a dotted name for `--set`, is written into the run's configuration, and comes
 back from it. Parts are named (`Use`); a user's own file may put its functions in directly.
@@ -10,28 +10,74 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from nearfar.core.stage import Fit
+from nearfar.core.ramp import Ramp
+from nearfar.core.stage import Decode, Fit, Measure, Refresh, Stage, Transform
+from nearfar.core.use import Use
+
+Part = str | Use | Callable[..., Any]
 
 
 @dataclass(frozen=True)
-class Use:
-    """A part by its name, and its options."""
+class Named:
+    """A part under a name of its own: a second tower, a head that several streams share."""
 
+    name: str
     part: str
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Contrast:
-    """The contrastive objective of a recipe: a rule under a relation, and its temperature.
+class Feed:
+    """One stream of a recipe: what of a record is seen how, and through which tower it goes.
 
-    `rule` and `relation` are names, names with options (`Use("triplet", {"margin": 0.3})`), or functions of a user's own file.
-    `same_text` says what equal texts of different records are to each other: left out of the negatives, or negatives like
-    any other.
+    name     what the objective calls it
+    field    the field of the records that it reads
+    more     a further field, of lists: each item a further row of the record, told apart by the column `negative`; or the name of
+             a column [n k] of record numbers (-1: none) whose `field` is meant, such as mined negatives
+    tower    "encoder", or one of the recipe's further `towers`; streams of one tower share its weights
+    side     what the published model calls it; the field's name unless given
+    views    how it is seen: names of views, or functions, in their order
+    copies   how often each record is seen, told apart by the column `view`
+    look     the number of its first view: streams with equal numbers draw alike. None: counted up over the streams of a field
+    head     the name of one of the recipe's `heads`, "" for none
+    through  "online" learns; "momentum" is the moving average of what learns, "frozen" what the tower was when the stage began,
+             "stopped" what it is now: none of these three has a gradient
+    layer    the hidden layer that is taken, for encoders that offer it; None: the last
     """
 
-    rule: str | Use | Callable[..., Any] = "info_nce"
-    relation: str | Use | Callable[..., Any] = "paired"
+    name: str
+    field: str
+    more: str = ""
+    tower: str = "encoder"
+    side: str = ""
+    views: tuple[Part, ...] = ()
+    copies: int = 1
+    look: int | None = None
+    head: str = ""
+    through: Literal["online", "momentum", "frozen", "stopped"] = "online"
+    layer: int | None = None
+
+
+PAIRS = (Feed("x", "query"), Feed("y", "document", more="negatives"))
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """The contrastive objective of a recipe: a rule under a relation, and how its scores are made. See `nf.Scored`.
+
+    Parts are names, names with options (`Use("triplet", {"margin": 0.3})`), or functions of a user's own file.
+    `same_text` says what equal texts of different records are to each other: left out of the negatives, or negatives like any
+    other. It holds for records that have ids of their texts, the columns `query` and `document`.
+
+    head        a global head, once a step on all rows: what mixes records
+    keys        once a step: a queue, a support set, noise keys
+    edits       mining, dropping likely false negatives, reweighing
+    dimensions  lengths of prefixes of the vectors that are contrasted too (Matryoshka); () contrasts whole vectors alone
+    x, y        the streams of queries and of keys; y None: the queries themselves
+    """
+
+    rule: Part = "info_nce"
+    relation: Part = "paired"
     similarity: str = "cosine"
     temperature: float = 0.05
     learn_temperature: bool = False
@@ -39,15 +85,51 @@ class Contrast:
     learn_bias: bool = False
     both_ways: bool = True
     same_text: Literal["left_out", "negative"] = "left_out"
+    head: str | Use | None = None
+    keys: Part | None = None
+    edits: tuple[Part, ...] = ()
+    row: Literal["vector", "record"] = "vector"
+    reduce: Literal["mean", "log_mean_exp"] = "mean"
+    dimensions: tuple[int, ...] = ()
+    x: str = "x"
+    y: str | None = "y"
+
+
+@dataclass(frozen=True)
+class Also:
+    """A further term of the objective and its weight: a number, or a ramp over the training."""
+
+    name: str
+    term: Contrast | Use | Callable[..., Any]
+    weight: float | Ramp = 1.0
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What `nf.train` runs. `encoder` is shared by both sides; `held_out` is the share of pairs kept for evaluation."""
+    """What `nf.train` runs.
+
+    encoder    the tower "encoder"; `towers` further ones
+    objective  a `Contrast`, an objective of its own by name (`Use("vicreg")`), or a function that makes one
+    also       further terms
+    streams    what is embedded; pairs of texts unless given
+    heads      heads by name
+    data       what its records are: "pairs", or "images", "audio", "texts", "records" (a table, arrays: any modality)
+    held_out   the share of records kept for evaluation
+    """
 
     name: str
     encoder: Use
-    objective: Contrast = field(default_factory=Contrast)
-    stages: tuple[Fit, ...] = field(default_factory=lambda: (Fit(),))
+    objective: Contrast | Use | Callable[..., Any] = field(default_factory=Contrast)
+    stages: tuple[Fit | Refresh | Transform | Measure | Decode | Stage, ...] = field(default_factory=lambda: (Fit(),))
     held_out: float = 0.1
     seed: int = 0
+    data: Literal["pairs", "texts", "images", "audio", "records"] = "pairs"
+    streams: tuple[Feed, ...] = PAIRS
+    towers: tuple[Named, ...] = ()
+    heads: tuple[Named, ...] = ()
+    also: tuple[Also, ...] = ()
+
+    @property
+    def fits(self) -> tuple[Fit, ...]:
+        """The stages that optimise."""
+        return tuple(stage for stage in self.stages if isinstance(stage, Fit))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-FIELD = "\x1f"  # as in `nearfar.encoders.static`; siblings do not import one another
+from nearfar.core.text_fields import FIELD
 
 _NAME = re.compile(r"^[ \t]*(?:async[ \t]+def|def|class)[ \t]+(\w+)", re.MULTILINE)
 

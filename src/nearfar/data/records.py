@@ -77,7 +77,9 @@ class Records:
         """The records at `index`, in that order, without the notes; what is on disk stays there."""
         numbers = np.asarray(index, dtype=np.int64)
         fields = {name: Taken(values, numbers) for name, values in self.fields.items()}
-        return Records(fields, {k: v[numbers] for k, v in self.columns.items()}, self.source)
+        # Where the whole is known by a digest, so is a part of it, and nothing need be read to know it.
+        digest = hashlib.sha256(f"{self.digest} ".encode() + numbers.tobytes()).hexdigest() if self.digest else ""
+        return Records(fields, {k: v[numbers] for k, v in self.columns.items()}, self.source, digest=digest)
 
     def with_columns(self, **columns: np.ndarray) -> Records:
         """A copy with further columns, or other values for those it has."""

@@ -21,7 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -31,7 +31,8 @@ from torch.nn import functional
 from nearfar.core.card import Card
 from nearfar.core.errors import DataError, UsageError
 from nearfar.core.rows import Rows
-from nearfar.encoders.tokenizing import Vocabulary
+from nearfar.core.text_fields import FIELD
+from nearfar.encoders.shared.tokenizing import Vocabulary
 
 CARD = Card(
     name="static",
@@ -39,7 +40,6 @@ CARD = Card(
     public=("Static",),
 )
 
-FIELD = "\x1f"  # ASCII's unit separator: no text that people write holds it
 RARITY = 0.5
 MAX_ROWS = 4_000_000  # of the table: a damaged configuration must not ask for all memory
 
@@ -57,9 +57,8 @@ class Bags:
 
     def take(self, index: Any) -> Bags:
         """The texts at `index` [n], in that order."""
-        number = (
-            torch.arange(len(self))[index] if isinstance(index, slice) else torch.as_tensor(index, dtype=torch.long)
-        )
+        chosen = index if isinstance(index, slice) else torch.as_tensor(index, dtype=torch.long)
+        number = torch.arange(len(self))[chosen]  # so that -1 is the last one
         start = self.offsets[number]
         length = self.offsets[number + 1] - start
         offsets = functional.pad(length.cumsum(0), (1, 0))
@@ -71,6 +70,7 @@ class Static(nn.Module):
     """A bag of units, see the file's text. `fit` makes one for a corpus; queries and documents are treated alike."""
 
     weight: Tensor
+    tables: ClassVar = ("table",)  # of which a step moves few rows
 
     def __init__(self, vocabulary: Vocabulary, dimension: int, head_weight: float) -> None:
         super().__init__()

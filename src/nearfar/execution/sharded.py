@@ -47,4 +47,6 @@ def _configure(tower: nn.Module, last: bool) -> None:
         if isinstance(module, FSDPModule):
             # torch divides by the number of ranks unless told; our gradients are shares of one sum.
             module.set_gradient_divide_factor(1.0)
+            # In float32 torch would scale within the exchange, which only NCCL can.
+            module.set_force_sum_reduction_for_comms(True)
             module.set_requires_gradient_sync(last, recurse=False)

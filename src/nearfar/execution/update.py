@@ -33,7 +33,7 @@ def update_state(
     """Call `update` of every module that the terms hold, each once, with the rows of all ranks.
 
     `rows` are the step's tables by stream, as they came from the encoders (`nf.backward(...).rows`). Stages of keys get the
-    term's keys; what owns a rule (a table of temperatures) gets queries and keys.
+    term's keys, through its head where it has one; heads, and what owns a rule (a table of temperatures), get rows as they came.
 
     >>> import torch, nearfar as nf
     >>> memory, x = nf.queue(64), nf.rows(torch.randn(8, 4), record=torch.arange(8))
@@ -60,7 +60,12 @@ def update_state(
             continue
         queries = stream(given, term.queries_from)
         keys = None if term.keys_from is None else stream(given, term.keys_from)
-        move((term.head, term.key_head, term.keys, term.own, term.similarity), queries if keys is None else keys)
+        key_rows = queries if keys is None else keys
+        move((term.head, term.key_head), key_rows)
+        if any(True for _ in _stateful(term.keys, term.own, term.similarity)):
+            # What is remembered of rows is what was scored: rows that have been through the head.
+            head = term.key_head or term.head
+            move((term.keys, term.own, term.similarity), key_rows if head is None else head(key_rows))
         move((getattr(term.rule, "__self__", None),), queries, keys)
 
 

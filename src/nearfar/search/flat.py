@@ -22,9 +22,9 @@ import numpy as np
 from nearfar.core.card import Card
 from nearfar.core.directories import latest
 from nearfar.core.errors import DataError, UsageError
+from nearfar.maths.nearest_chunked import nearest_chunked
 from nearfar.search.build import build, unit
 from nearfar.search.manifest import REBUILD, Manifest, check_files, read_manifest, unreadable
-from nearfar.search.nearest import nearest
 
 CARD = Card(
     name="flat",
@@ -137,7 +137,7 @@ class FlatIndex:
             )
         if operator.index(k) < 1:
             raise UsageError(f"k={k} asks for nothing", where="k", remedy="ask for at least one row")
-        return Hits(*nearest(unit(queries, "queries"), self.vectors, min(operator.index(k), len(self))))
+        return Hits(*nearest_chunked(unit(queries, "queries"), self.vectors, min(operator.index(k), len(self))))
 
     def row(self, number: SupportsIndex) -> dict[str, Any]:
         """The columns of a row, read from the disk.

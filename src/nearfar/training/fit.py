@@ -1,8 +1,8 @@
-"""The training loop: batches by (seed, step), exact gradients, one optimiser step, a checkpoint now and then.
+"""The training loop: batches by (seed, step), exact gradients, one optimiser step, state moved once, a checkpoint now and then.
 
-It reads from top to bottom. Everything that makes a method lies in the term and the encoder; everything that makes a batch fit
-lies in `nearfar.execution`: `backward` embeds, contrasts and differentiates, in one piece or in micro-batches, with the same
-gradient.
+It reads from top to bottom. Everything that makes a method lies in the recipe's objective, streams and encoder; everything that
+makes a batch fit lies in `nearfar.execution`: `backward` embeds, contrasts and differentiates, in one piece or in micro-batches,
+on one process or many, with the same gradient.
 """
 
 from __future__ import annotations
@@ -10,34 +10,43 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import nn
 
-from nearfar.core.errors import UsageError
-from nearfar.core.ids import string_ids
+from nearfar.core.errors import ResourceError, UsageError
+from nearfar.core.ramp import at
 from nearfar.core.rows import Rows
 from nearfar.core.stage import Fit
 from nearfar.data.order import Order
-from nearfar.data.pair_table import PairTable
-from nearfar.execution.micro_batched import Stream, backward
-from nearfar.execution.micro_batches import cost_of
+from nearfar.execution.micro_batched import Step, backward
 from nearfar.execution.pair_counts import pair_counts
-from nearfar.execution.plan import Plan, plan
-from nearfar.objectives.composed import Objective
-from nearfar.objectives.scored import Scored
-from nearfar.training.build import ContrastTerm
-from nearfar.training.checkpoint import load_checkpoint, save_checkpoint
+from nearfar.execution.plan import Plan
+from nearfar.execution.ranks import sum_gradients
+from nearfar.execution.update import update_state
+from nearfar.training.averages import WeightAverage
+from nearfar.training.batches import Batches
+from nearfar.training.checkpoint import Checkpoint, read_checkpoint, restore, save_checkpoint, state_of, whole
+from nearfar.training.clip import Norms, clip_gradients
+from nearfar.training.early_stopping import best, should_stop
+from nearfar.training.held_out import held_out_figures
 from nearfar.training.interrupt import interrupts_deferred
-from nearfar.training.run import Run
+from nearfar.training.learner import Learner
+from nearfar.training.objective import known_terms
+from nearfar.training.optimisers import groups_of, optimiser
+from nearfar.training.prepare import Prepared, planned, prepare
+from nearfar.training.processes import is_lost
+from nearfar.training.refresh import refreshed
 from nearfar.training.schedule import factor
-
-Progress = Callable[[int, int, float], None]
+from nearfar.training.shard import sharded, unsharded
+from nearfar.training.state import State
+from nearfar.training.unusable import HELD_OUT
+from nearfar.training.watch import Watch
 
 # Every so many steps, and of so many queries, dropped negatives are counted: often enough to see a trend, and next to free.
 COUNT_EVERY, COUNT_QUERIES = 100, 256
@@ -45,7 +54,10 @@ COUNT_EVERY, COUNT_QUERIES = 100, 256
 
 @dataclass
 class Fitted:
-    """How a fit ended: steps done of all, the loss of each, seconds, whether the user stopped it, and the plan of its memory."""
+    """How a fit ended: steps done of all, the loss of each, seconds, whether and why it ended early, the plan of its memory.
+
+    waited  the share of the time in which the encoder waited for records
+    """
 
     steps: int
     total: int
@@ -53,184 +65,395 @@ class Fitted:
     seconds: float
     interrupted: bool = False
     plan: Plan | None = None
+    stopped: str = ""
+    waited: float = 0.0
+    terms: Mapping[str, float] = field(default_factory=dict)
 
 
-class PairBatches:
-    """Prepared pairs, and the streams of any choice of them with the columns that relations read.
+class Loop:
+    """One Fit stage at work. `run` is the loop; the other methods are its steps."""
 
-    Queries are the stream "x"; documents, then the explicit negatives of the chosen pairs, are the stream "y": they go through the
-    same encoder as records of the same kind, and are keys alike.
-    """
+    def __init__(self, stage: Fit, state: State) -> None:
+        self.stage, self.state, self.seed = stage, state, state.recipe.seed
+        self.prepared: Prepared = prepare(
+            stage, state.recipe, state.records, state.towers, state.heads, ranks=state.ranks, bad=state.bad
+        )
+        state.prepared = self.prepared
+        self.learner: Learner = self.prepared.learner
+        self.batches, self.total = self.prepared.batches, self.prepared.steps
+        self.chosen = self._plan()
+        self.micro_batch = self.chosen.micro_batch if self.chosen is not None else cast("int | None", stage.micro_batch)
+        if stage.shard:
+            sharded(dict(self.learner.towers.items()), state.ranks)
+        if stage.compile:
+            for tower in self.learner.towers.values():
+                tower.compile()
+        groups = groups_of(self.learner.learned())
+        self.optimiser = optimiser(stage, groups)
+        self.base = [group["lr"] for group in self.optimiser.param_groups]
+        self.parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
+        self.average = _average(stage, self.learner.towers)
+        self.columns: dict[str, np.ndarray] = {}
+        self.history: list[dict[str, Any]] = []
+        self.step = self._resume()
+        self.losses = [e["loss"] for e in self.history if "loss" in e]
+        self._leave_out_bad_held_out()
+        self.watch = Watch(state, stage, self.learner, self.history)
+        self.saved = self.started = time.perf_counter()
+        self.interrupted, self.stopped, self.waited = False, "", 0.0
+        self.updating = False
 
-    def __init__(self, encoder: Any, table: PairTable) -> None:
-        self.encoder, self.explicit = encoder, table.has_negatives
-        self.queries = encoder.prepare(table.queries)
-        self.query, self.document = (torch.from_numpy(ids) for ids in (table.query_id, table.document_id))
-        texts = [t for negatives in table.negatives for t in negatives]
-        self.keys = encoder.prepare([*table.documents, *texts])
-        self.starts = np.cumsum([0, *(len(n) for n in table.negatives)])
-        self.negative = torch.from_numpy(string_ids(texts))
+    def run(self) -> Fitted:
+        """Until the last step, an interrupt, or the end of what the held-out records allow."""
+        self.learner.train()
+        # The draws of a step belong to (seed, step); the user's own generator is left as it was.
+        together = self.state.ranks is not None
+        with (
+            torch.random.fork_rng(devices=[]),
+            deterministic(self.stage),
+            interrupts_deferred(together) as asked_to_stop,
+        ):
+            try:
+                for first, last in self._segments():
+                    self._refresh(first)
+                    waiting = time.perf_counter()
+                    for step, streams in self.batches.steps(first, last):
+                        self.waited += time.perf_counter() - waiting
+                        self.take(step, streams)
+                        self._measure()
+                        self.updating = False
+                        if self._agree(asked_to_stop(), self.stopped != "", self._checkpoint_due()):
+                            break
+                        waiting = time.perf_counter()
+                    if self.interrupted or self.stopped:
+                        break
+            except KeyboardInterrupt:  # a second Ctrl-C
+                if self.updating:
+                    raise  # half an update, or one that was not logged, must not become a checkpoint; the last one stands
+                self.interrupted = True
+            finally:
+                self.watch.close()
+            self.learner.eval()
+            self._save()
+        self._publish()
+        self._tell_of_bad_records()
+        seconds = time.perf_counter() - self.started
+        return Fitted(
+            self.step,
+            self.total,
+            self.losses,
+            seconds,
+            self.interrupted,
+            self.chosen,
+            self.stopped,
+            self.waited / max(seconds, 1e-9),
+        )
 
-    @property
-    def keys_per_query(self) -> float:
-        """On average: 1, and the explicit negatives."""
-        return len(self.keys) / len(self.queries)
+    def take(self, step: int, streams: Mapping[str, Any], move: Callable[[], Any] | None = None) -> None:
+        """One step: the gradient, the optimiser's move (or `move`, of a loop of somebody else's), what remembers, the log.
 
-    @property
-    def dearest(self) -> Any:
-        """The side with the dearer records: what memory is planned by."""
-        return max((self.queries, self.keys), key=lambda inputs: float(cost_of(self.encoder, inputs).max()))
+        The same weights, streams and step give the same result to the bit: chance belongs to (seed, step).
+        """
+        torch.manual_seed((self.seed * 2**32 + step) % 2**63)
+        made = self._gradient(step, streams)
+        signs = self.watch.signs(step, self.total, made)
+        norms = self._clipped(step)
+        self.updating = True
+        (move or self.optimiser.step)()
+        seen = signs()
+        self._move_state(step, made)
+        self.step = step + 1
+        self._log(made, norms, seen)
 
-    def streams(self, index: np.ndarray) -> dict[str, Stream]:
-        """The streams "x" and "y" of some pairs."""
-        number = torch.from_numpy(index)
-        columns = {"record": number, "query": self.query[number], "document": self.document[number]}
-        queries = Stream(partial(self.encoder, side="query"), self.queries.take(number), columns)
-        keys, place = columns, number
-        if self.explicit:
-            mine = np.concatenate([np.arange(int(self.starts[i]), int(self.starts[i + 1])) for i in index])
-            owner = np.repeat(index, self.starts[index + 1] - self.starts[index])
-            extra = {
-                "record": torch.from_numpy(owner),
-                "query": torch.full((len(mine),), -1),
-                "document": self.negative[torch.from_numpy(mine)],
-                "negative": torch.ones(len(mine), dtype=torch.bool),
-            }
-            keys = {**columns, "negative": torch.zeros(len(index), dtype=torch.bool)}
-            keys = {name: torch.cat([column, extra[name]]) for name, column in keys.items()}
-            place = torch.cat([number, torch.from_numpy(mine) + len(self.queries)])
-        return {"x": queries, "y": Stream(partial(self.encoder, side="document"), self.keys.take(place), keys)}
+    def _leave_out_bad_held_out(self) -> None:
+        """Found now, held-out records that cannot be used do not end the training when they are measured."""
+        held_out, seed = self.state.held_out, self.seed
+        if held_out is None or not len(held_out) or self.state.bad.on_bad != "skip":
+            return
+        order = Order(len(held_out), len(held_out), seed)
+        batches = Batches(held_out, self.batches.sources, order, seed=seed, workers=0, bad=self.state.bad)
+        found = batches.usable(np.arange(len(held_out)), epoch=-1)[1]
+        batches.unusable = self.batches.unusable
+        batches.unusable.total += len(held_out)
+        batches.tell(found, HELD_OUT)
+        if found:
+            self.state.held_out = held_out.take(np.setdiff1d(np.arange(len(held_out)), list(found)))
 
+    def _tell_of_bad_records(self) -> None:
+        bad = self.batches.unusable
+        if bad.entries and self.state.run is not None:
+            listed = "" if bad.bad.path is None else f", listed in {bad.bad.path}"
+            first = bad.entries[0]
+            warnings.warn(
+                f"{len(bad.entries):,} records could not be used and were left out{listed}; the first: "
+                f"{first['reason']} [{first['where']}]",
+                RuntimeWarning,
+                stacklevel=4,
+            )
 
-def fit(
-    stage: Fit,
-    encoder: nn.Module,
-    term: ContrastTerm,
-    table: PairTable,
-    *,
-    seed: int,
-    run: Run | None = None,
-    resume: bool = False,
-    about: dict[str, Any] | None = None,
-    progress: Progress | None = None,
-) -> Fitted:
-    """Optimise `encoder` and `term` on the pairs, in place. Ctrl-C ends it early: a checkpoint is written and what is learned stays.
-
-    Warns when the step will hardly fit into memory. Raises UsageError when the loss stops being finite.
-    """
-    batch = min(stage.batch_size, len(table))
-    order = Order(len(table), batch, seed)
-    total = max(1, stage.min_steps, round(stage.epochs * order.steps_per_epoch))
-    module = nn.ModuleDict({"encoder": encoder, "term": term})
-    optimiser = _optimiser(stage, encoder, term)
-    base = [group["lr"] for group in optimiser.param_groups]
-    about = {**(about or {}), "stage": stage.name}
-    done = load_checkpoint(run.checkpoint, module, optimiser, about) if resume and run is not None else 0
-    # What was logged after the checkpoint, or by a run that died before its first one, is run and logged again.
-    losses = [e["loss"] for e in run.rewind(stage.name, done)] if run is not None else []
-    batches = PairBatches(encoder, table)
-    encoder.train()
-    micro_batch, chosen = stage.micro_batch, None
-    if micro_batch == "auto":
-        chosen = planned(encoder, batches, batch, term.spec.both_ways)
-        micro_batch = chosen.micro_batch
+    def _plan(self) -> Plan | None:
+        if self.stage.micro_batch != "auto":
+            return None
+        self.learner.train()
+        chosen = planned(self.prepared)
         if not chosen.fits:
-            warnings.warn(chosen.why[-1], RuntimeWarning, stacklevel=2)
-    facts = {} if chosen is None else {"plan": _facts(chosen)}
-    started = saved = time.perf_counter()
-    step, interrupted, updating = done, False, False
+            warnings.warn(chosen.why[-1], RuntimeWarning, stacklevel=4)
+        return chosen
 
-    def save() -> None:
-        """Weights that are no numbers any more never replace the last checkpoint."""
-        if run is not None and all(bool(torch.isfinite(p).all()) for p in module.parameters()):
-            save_checkpoint(run.checkpoint, module, optimiser, step, about)
+    def _segments(self) -> Iterator[tuple[int, int]]:
+        """Stretches of steps between two refreshes of a column."""
+        per_epoch = self.batches.order.steps_per_epoch
+        periods = [max(1, round(refresh.every * per_epoch)) for refresh in self.stage.refresh]
+        first = self.step
+        while first < self.total:
+            last = min([self.total, *(period * (first // period + 1) for period in periods)])
+            yield first, last
+            first = last
 
-    # The draws of a step belong to (seed, step); the user's own generator is left as it was.
-    with torch.random.fork_rng(devices=[]), interrupts_deferred() as interrupt_requested:
-        try:
-            while step < total and not interrupt_requested():
-                torch.manual_seed((seed * 2**32 + step) % 2**63)
-                for group, rate in zip(optimiser.param_groups, base, strict=True):
-                    group["lr"] = rate * factor(stage, step, total)
-                optimiser.zero_grad(set_to_none=True)
-                scored = term.scored()
-                streams = batches.streams(order.records(step))
-                made = backward(
-                    Objective({"": scored}), streams, micro_batch=micro_batch, ranks=None, seed=seed, step=step
-                )
-                value = float(made.loss)
-                if not math.isfinite(value):
-                    save()
-                    raise UsageError(
-                        f"the loss is {value} at step {step + 1}",
-                        where="fit.learning_rate",
-                        remedy="lower the learning rate or raise the temperature; look for NaN or huge values in the data",
-                    )
-                # By the number of the step, not by this process's first: a resumed run logs what an unbroken one does.
-                counted = _dropped(scored, made.rows) if run is not None and step % COUNT_EVERY == 0 else {}
-                updating = True
-                optimiser.step()
-                step, updating = step + 1, False
-                losses.append(value)
-                now = time.perf_counter()
-                if run is not None:
-                    run.log(
-                        {
-                            "stage": stage.name,
-                            "step": step,
-                            "loss": value,
-                            "keys": len(made.rows["y"]),
-                            "rate": base[0] * factor(stage, step - 1, total),
-                            "seconds": now - started,
-                            **counted,
-                            **facts,
-                        }
-                    )
-                    facts = {}
-                if progress is not None:
-                    progress(step, total, value)
-                if now - saved > stage.checkpoint:
-                    save()
-                    saved = time.perf_counter()
-        except KeyboardInterrupt:  # a second Ctrl-C
-            if updating:
-                raise  # half an update must not become a checkpoint; the last one stands
-            interrupted = True
-        interrupted = interrupted or (step < total and interrupt_requested())
-    encoder.eval()
-    save()
-    return Fitted(step, total, losses, time.perf_counter() - started, interrupted, chosen)
+    def _refresh(self, step: int) -> None:
+        """Columns whose time has come, of what the towers are now."""
+        per_epoch = self.batches.order.steps_per_epoch
+        due = [r for r in self.stage.refresh if step % max(1, round(r.every * per_epoch)) == 0]
+        if due:
+            self.columns |= refreshed(due, self.batches, self.seed, self.state.ranks)
+            self.batches.with_columns(**self.columns)
+            self.learner.train()
+
+    def _gradient(self, step: int, streams: Mapping[str, Any]) -> Step:
+        """The exact gradient of the global batch, on every rank; and a loss that is a number."""
+        rate = factor(self.stage, step, self.total)
+        for group, base in zip(self.optimiser.param_groups, self.base, strict=True):
+            group["lr"] = base * rate
+        self.optimiser.zero_grad(set_to_none=True)
+        made = backward(
+            self.learner.at_this_step(),
+            streams,
+            micro_batch=self.micro_batch,
+            ranks=self.state.ranks,
+            seed=self.seed,
+            step=step,
+        )
+        sum_gradients(self.parameters, self.state.ranks)
+        self.value = float(made.loss)
+        if not math.isfinite(self.value):
+            raise self._diverged(f"the loss is {self.value} at step {step + 1}")
+        return made
+
+    def _clipped(self, step: int) -> Norms:
+        """Norms of the gradient by part, before the whole is clipped where asked to; and a gradient that is a number."""
+        parts = {name: module.parameters() for name, module in self.learner.learned().items()}
+        norms = clip_gradients(parts, self.stage.clip)
+        if not norms.finite:
+            raise self._diverged(f"the gradient is {norms.total} at step {step + 1}")
+        return norms
+
+    def _diverged(self, what: str) -> UsageError:
+        """The error of numbers that are none; before it, what is still whole is saved."""
+        if self._odd_weights() is None:
+            self._save()
+        return UsageError(
+            f"{what}; the last checkpoint is as it was",
+            where=f"{self.stage.name}.learning_rate",
+            remedy="lower the learning rate or raise the temperature; look for NaN or huge values in the data",
+        )
+
+    def _move_state(self, step: int, made: Step) -> None:
+        """What remembers moves here, once a step: teachers, queues and tables, the average of weights."""
+        progress = step / max(1, self.total - 1)
+        self.learner.move_teachers(at(self.stage.teacher, progress))
+        update_state(self.learner.objective, made.rows, ranks=self.state.ranks)
+        if self.average is not None and (self.stage.average == "ema" or progress >= self.stage.average_from):
+            self.average.update(self.learner.towers)
+
+    def _log(self, made: Step, norms: Norms, signs: Mapping[str, float]) -> None:
+        self.losses.append(self.value)
+        rows = made.rows
+        entry: dict[str, Any] = {
+            "stage": self.stage.name,
+            "step": self.step,
+            "loss": self.value,
+            "keys": self._candidates(rows),
+            "rate": self.base[0] * factor(self.stage, self.step - 1, self.total),
+            "gradient": norms.total,
+            "seconds": time.perf_counter() - self.started,
+            **signs,
+        }
+        values = made.values()
+        if len(values) > 1:
+            entry |= {f"loss/{name}": value for name, value in values.items()}
+        if self.batches.unusable.entries:
+            entry["left_out"] = len(self.batches.unusable.entries)
+        # By the number of the step, not by this process's first: a resumed run logs what an unbroken one does.
+        if (self.step - 1) % COUNT_EVERY == 0:
+            entry |= self._dropped(rows)
+        if self.step == 1 and self.chosen is not None:
+            entry["plan"] = facts(self.chosen)
+        self.watch.step(entry, self.total)
+
+    def _candidates(self, rows: Mapping[str, Rows]) -> int:
+        """Keys that a query meets, of all ranks."""
+        largest = max(len(table) for table in rows.values())
+        return largest if self.state.ranks is None else largest * self.state.ranks.size
+
+    def _dropped(self, rows: Mapping[str, Rows]) -> dict[str, float]:
+        """Negatives that relation and edits dropped, a query: of the first queries against all keys."""
+        counted = {}
+        # An edit may draw, and the training's draws must not depend on being watched.
+        with torch.random.fork_rng(devices=[]):
+            for name, term in known_terms(self.learner.at_this_step()).items():
+                if term.keys is not None or term.own is not None or term.keys_from is None or term.row != "vector":
+                    continue
+                queries = rows[term.queries_from].take(slice(COUNT_QUERIES))
+                counts = pair_counts(term, queries, rows[term.keys_from])
+                counted["dropped_negatives" + (f"/{name}" if name else "")] = counts.dropped_per_row
+        return counted
+
+    def _measure(self) -> None:
+        """Now and then, what held-out records say; it may end the training."""
+        stage, held_out = self.stage, self.state.held_out
+        if not stage.measure or held_out is None:
+            return
+        period = max(1, round(stage.measure * self.batches.order.steps_per_epoch))
+        if self.step % period and self.step != self.total:
+            return
+        self.learner.eval()
+        with self._averaged():
+            figures = held_out_figures(self.prepared, held_out)
+            scores = [next(iter(f.values())) for f in (*self.watch.measured, figures)]
+            if stage.keep == "best" and best(scores) == len(scores) - 1:
+                self._save_best(figures)
+        self.learner.train()
+        self.watch.measure({"stage": stage.name, "step": self.step, "held_out": figures})
+        if should_stop(scores, stage.patience):
+            self.stopped = f"no better {next(iter(figures))} in {stage.patience} measurements"
+
+    def _averaged(self) -> AbstractContextManager[Any]:
+        """The averaged weights in place of those that learn, where there are any."""
+        if self.average is None or not int(self.average.updates):
+            return nullcontext()
+        return self.average.swapped_into(self.learner.towers)
+
+    def _agree(self, interrupted: bool, stopped: bool, due: bool) -> bool:
+        """Whether to end here; every rank hears of it at the same step. A checkpoint that one thinks due, all make."""
+        ranks = self.state.ranks
+        flags = 4 * interrupted + 2 * stopped + due
+        if ranks is not None:
+            highest = [ranks.highest(int(bool(flags & bit))) for bit in (4, 2, 1)]
+            interrupted, stopped, due = (bool(flag) for flag in highest)
+        if due:
+            self._save()
+            self.saved = time.perf_counter()
+        self.interrupted = interrupted and self.step < self.total
+        self.stopped = self.stopped or ("stopped by another rank" if stopped else "")
+        return interrupted or stopped
+
+    def _checkpoint_due(self) -> bool:
+        if self.stage.checkpoint_steps is not None:
+            return self.step % self.stage.checkpoint_steps == 0
+        return time.perf_counter() - self.saved > self.stage.checkpoint
+
+    def _checkpoint(self) -> Checkpoint:
+        tensors, numbers = state_of(self.learner, self.optimiser)
+        if self.average is not None:
+            tensors |= {f"average.{k}": whole(v) for k, v in self.average.state_dict().items()}
+        tensors |= {f"column.{k}": torch.from_numpy(np.ascontiguousarray(v)) for k, v in self.columns.items()}
+        if self.batches.unusable.entries:
+            numbers["unusable"] = self.batches.unusable.entries
+        return Checkpoint(self.state.stage, self.stage.name, self.step, tensors, numbers)
+
+    def _save(self) -> None:
+        """Weights that are no numbers any more never replace the last checkpoint, nor become a model: they end the training."""
+        odd = self._odd_weights()
+        if odd is not None:
+            raise self._diverged(f"the weights {odd} are no numbers before step {self.step + 1}")
+        made = self._checkpoint()
+        if self.state.run is not None:
+            save_checkpoint(self.state.run.checkpoints, made, self.state.about)
+
+    def _odd_weights(self) -> str | None:
+        """The name of weights, or of what is remembered, that are no numbers."""
+        for name, tensor in self.learner.state_dict().items():
+            if tensor.is_floating_point() and bool(tensor.isnan().any()):
+                return name
+        return next((n for n, p in self.learner.named_parameters() if not bool(torch.isfinite(p).all())), None)
+
+    def _save_best(self, figures: Mapping[str, Any]) -> None:
+        tensors, _ = state_of(self.learner.towers, None)
+        if self.state.run is not None:
+            best = Checkpoint(self.state.stage, self.stage.name, self.step, tensors, dict(figures))
+            save_checkpoint(self.state.run.checkpoints, best, self.state.about, name="best")
+
+    def _resume(self) -> int:
+        """Steps that a checkpoint has done; the log is cut there."""
+        made, run = self.state.resumed, self.state.run
+        self.state.resumed = None
+        if made is None:
+            # What was logged by a run that died before its first checkpoint is run and logged again.
+            self.history = [] if run is None else run.rewind(self.stage.name, 0)
+            if not self.state.stage:
+                self.batches.unusable.rewind(())
+            return 0
+        restore(made, self.learner, self.optimiser)
+        if self.average is not None:
+            self.average.load_state_dict(made.under("average"))
+        self.columns = {name: tensor.numpy() for name, tensor in made.under("column").items()}
+        if self.columns:
+            self.batches.with_columns(**self.columns)
+        self.batches.unusable.rewind(made.numbers.get("unusable", ()))
+        if run is not None:
+            self.history = run.rewind(self.stage.name, made.step)
+        return made.step
+
+    def _publish(self) -> None:
+        """The weights that the model gets: the last, their average, or the best as measured."""
+        if self.average is not None and int(self.average.updates) and not self.interrupted:
+            self.average.copy_to(self.learner.towers)
+        if self.stage.keep == "best" and self.state.directory is not None and not self.interrupted:
+            place = self.state.directory / "checkpoints" / "best"
+            if place.exists():
+                restore(read_checkpoint(place), self.learner.towers, None)
+        self.state.records = self.state.records.with_columns(**self.columns)
+        if self.stage.shard:
+            self.state.take_towers(unsharded(dict(self.learner.towers.items())))
 
 
-def planned(
-    encoder: nn.Module, batches: PairBatches, batch: int, both_ways: bool = True, memory: int | None = None
-) -> Plan:
-    """What a step on these pairs takes and how to cut it, measured on the dearest records of the data."""
-    keys = round(batch * batches.keys_per_query)
-    return plan(batch, encoder=encoder, inputs=batches.dearest, memory=memory, keys=keys, both_ways=both_ways)
+def fit(stage: Fit, state: State) -> Fitted:
+    """Run a Fit stage: towers and heads of the state are trained in place. Ctrl-C ends it early, with a checkpoint.
+
+    Warns when the step will hardly fit into memory. Raises UsageError when the loss stops being finite, ResourceError when a rank
+    is lost or a checkpoint cannot be written; the last checkpoint is whole.
+    """
+    try:
+        return Loop(stage, state).run()
+    except RuntimeError as error:
+        if state.ranks is None or not is_lost(error):
+            raise
+        raise ResourceError(
+            f"another rank was lost: {str(error).splitlines()[0][:200]}",
+            where=f"rank {state.ranks.rank} of {state.ranks.size}",
+            remedy="look for the first error among the ranks, then go on with --resume",
+        ) from error
 
 
-def _facts(made: Plan) -> dict[str, Any]:
+@contextmanager
+def deterministic(stage: Fit) -> Iterator[None]:
+    """Refuse operations whose result differs from run to run, if the stage asks for it."""
+    before = torch.are_deterministic_algorithms_enabled()
+    if stage.deterministic:
+        torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
+def facts(made: Plan) -> dict[str, Any]:
     """What of a plan belongs into the record of a run: the first line that each process logs."""
-    return {
-        name: getattr(made, name)
-        for name in ("micro_batch", "tile", "memory", "memory_source", "peak", "cores", "fits")
-    }
+    names = ("micro_batch", "tile", "memory", "memory_source", "peak", "cores", "fits")
+    return {name: getattr(made, name) for name in names}
 
 
-def _dropped(scored: Scored, rows: Mapping[str, Rows]) -> dict[str, float]:
-    """Negatives that relation and edits dropped, a query: of the first queries against all keys."""
-    with torch.random.fork_rng(
-        devices=[]
-    ):  # an edit may draw, and the training's draws must not depend on being watched
-        counts = pair_counts(scored, rows["x"].take(slice(COUNT_QUERIES)), rows["y"])
-    return {"dropped_negatives": counts.dropped_per_row}
-
-
-def _optimiser(stage: Fit, encoder: nn.Module, term: nn.Module) -> torch.optim.Optimizer:
-    """Adam with decoupled decay; temperature and bias are numbers of the loss, not of the model, and never decay."""
-    groups = [{"params": [p for p in encoder.parameters() if p.requires_grad], "weight_decay": stage.weight_decay}]
-    own = [p for p in term.parameters() if p.requires_grad]
-    if own:
-        groups.append({"params": own, "weight_decay": 0.0})
-    return torch.optim.AdamW(groups, lr=stage.learning_rate, betas=(0.9, 0.99), fused=True)
+def _average(stage: Fit, towers: nn.Module) -> WeightAverage | None:
+    if stage.average == "none":
+        return None
+    return WeightAverage(towers, decay=1.0 if stage.average == "uniform" else stage.ema_decay)

@@ -1,30 +1,44 @@
-"""Retrieval on held-out pairs: does each query find its document among all held-out documents?"""
+"""What held-out records say of a model: does each query find its document, each record its counterpart?"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
+from torch.nn import functional as F
 
 from nearfar.core.model import Model
+from nearfar.data.order import Order
 from nearfar.data.pair_table import PairTable
+from nearfar.data.records import Records
+from nearfar.execution.micro_batches import take
 from nearfar.probes.retrieval import Retrieval, retrieval
 from nearfar.probes.scores import vector_scores
 from nearfar.probes.statistics import bootstrap
+from nearfar.training.batches import Batches, Source
+from nearfar.training.prepare import Prepared
+
+MOST = 2048  # held-out records that are measured during a training; all of them at its end
+AT_ONCE = 64  # records embedded at once, of like cost
 
 
-def candidates(table: PairTable) -> tuple[list[str], list[np.ndarray]]:
-    """The distinct documents of a table, and for each of its distinct queries the rows of its right ones."""
+def candidates(queries: Sequence[str], documents: Sequence[str]) -> tuple[list[str], list[np.ndarray]]:
+    """The distinct documents of some pairs, and for each of the distinct queries the rows of its right ones."""
     place: dict[str, int] = {}
     right: dict[str, set[int]] = {}
-    for query, document in zip(table.queries, table.documents, strict=True):
+    for query, document in zip(queries, documents, strict=True):
         right.setdefault(query, set()).add(place.setdefault(document, len(place)))
     return list(place), [np.array(sorted(rows)) for rows in right.values()]
 
 
-def measure(model: Model, table: PairTable) -> Retrieval:
-    """Per-query ranks of the right documents among all distinct documents of the table."""
-    documents, relevant = candidates(table)
+def measure(model: Model, table: PairTable | Records) -> Retrieval:
+    """Per-query ranks of the right documents among all distinct documents of the pairs."""
+    if isinstance(table, Records):
+        numbers = range(len(table))
+        table = PairTable(table.many("query", numbers), table.many("document", numbers), [[] for _ in numbers])
+    documents, relevant = candidates(table.queries, table.documents)
     queries = list(dict.fromkeys(table.queries))
     x, y = model.encode(queries, side="query"), model.encode(documents, side="document")
     return retrieval(vector_scores(x, y, cosine=model.similarity == "cosine"), relevant)
@@ -37,3 +51,72 @@ def summary(result: Retrieval) -> dict[str, Any]:
         interval = bootstrap(values)
         out[name] = {"mean": float(interval.mean), "low": float(interval.low), "high": float(interval.high)}
     return out
+
+
+def held_out_figures(prepared: Prepared, held_out: Records, most: int = MOST) -> dict[str, float]:
+    """Figures for early stopping, the first of which counts: more is better. A pure function of weights and records."""
+    found = counterparts(prepared, held_out.take(np.arange(min(most, len(held_out)))))
+    return {"mrr": float(np.mean(found.reciprocal_ranks)), "recall@10": float(np.mean(found.recalls(10)))}
+
+
+@torch.no_grad()
+def counterparts(prepared: Prepared, records: Records) -> Retrieval:
+    """Whether each record is found by its other look: rows of the first stream (heads left out) among those of the second.
+
+    Views are drawn as in an epoch before the first, so that every measurement sees the same ones. Equal texts of different records
+    count as right answers. A recipe of one stream with copies is measured between its first two copies.
+    """
+    first, second, copied = _two_streams(prepared.batches.sources)
+    batches = Batches(
+        records,
+        [first] if copied else [first, second],
+        Order(len(records), len(records), prepared.batches.seed),
+        seed=prepared.batches.seed,
+        workers=0,
+    )
+    index = np.arange(len(records))
+    x, columns = _embedded(first, batches, index)
+    y, _ = _embedded(second, batches, index)
+    if copied:
+        x, y = x[: len(index)], y[len(index) : 2 * len(index)]
+    ids = columns.get(second.feed.field)
+    n = len(index)
+    relevant = [np.array([i]) for i in range(n)] if ids is None else _equal(ids[:n].numpy())
+    return retrieval(vector_scores(x[:n].numpy(), y[:n].numpy(), cosine=True), relevant)
+
+
+def _two_streams(sources: Sequence[Source]) -> tuple[Source, Source, bool]:
+    online = [s for s in sources if s.feed.through in ("online", "momentum")]
+    for source in online:
+        if source.feed.copies > 1:
+            return source, source, True
+    return online[0], online[-1], False
+
+
+def _embedded(source: Source, batches: Batches, index: np.ndarray) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Vectors of all rows of a stream without its head, and their columns."""
+    seen, columns = batches.inputs(source, index, epoch=-1)
+    path = source.path
+    training, head = path.training, path.head
+    path.eval()
+    path.head = None
+    try:
+        order = torch.argsort(path.cost(seen), descending=True, stable=True)
+        vectors = [path(take(seen, some)).vectors.float() for some in order.split(AT_ONCE)]
+    finally:
+        path.head = head
+        path.train(training)
+    together = torch.cat(vectors)
+    back = torch.empty_like(together)
+    back[order] = together
+    if back.ndim == 3:
+        back = back.mean(1)
+    return F.normalize(back, dim=-1), columns
+
+
+def _equal(ids: np.ndarray) -> list[np.ndarray]:
+    """For each entry, the places of all that equal it."""
+    order = np.argsort(ids, kind="stable")
+    _, inverse, counts = np.unique(ids, return_inverse=True, return_counts=True)
+    starts = np.cumsum([0, *counts])
+    return [order[starts[i] : starts[i + 1]] for i in inverse]

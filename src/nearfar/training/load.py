@@ -17,7 +17,7 @@ def load(directory: str | Path) -> Model:
     path = Path(directory)
     if not (path / DESCRIPTION).exists() and (path / "model" / DESCRIPTION).exists():
         path = path / "model"
-    elif (path / "config.json").exists() and (path / "checkpoint").exists() and not (path / DESCRIPTION).exists():
+    elif (path / "config.json").exists() and (path / "checkpoints").exists() and not (path / DESCRIPTION).exists():
         raise DataError(
             "this run has no model yet, only a checkpoint", where=str(path), remedy=f"finish it with --resume {path}"
         )

@@ -2,7 +2,8 @@
 
 config.json      recipe with every setting, data and its fingerprint, seed, versions
 metrics.jsonl    one line a logged step
-checkpoint/      the last one, complete at any moment
+metrics.csv      the same as a table; tensorboard/ the same for TensorBoard
+checkpoints/     the last two, complete at any moment, and the best as measured
 model/           the result
 report.html      rendered at the end
 """
@@ -19,6 +20,7 @@ from typing import Any
 import nearfar
 from nearfar.core.errors import DataError, ResourceError
 from nearfar.core.files import read_json, unwritable, write_text
+from nearfar.training.loggers import append
 
 FORMAT, VERSION = "nearfar-run", 1
 BAD_RECORDS = "bad_records.jsonl"  # written while the data are read, before there is a run
@@ -30,7 +32,7 @@ class Run:
     def __init__(self, directory: Path, config: dict[str, Any]) -> None:
         self.directory, self.config = directory, config
         self.model = directory / "model"
-        self.checkpoint = directory / "checkpoint"
+        self.checkpoints = directory / "checkpoints"
         self.report = directory / "report.html"
         self.metrics = directory / "metrics.jsonl"
 
@@ -71,8 +73,10 @@ class Run:
 
     def log(self, entry: dict[str, Any]) -> None:
         """Append one line to `metrics.jsonl`."""
-        with self.metrics.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+        try:
+            append(self.metrics, json.dumps(entry) + "\n")
+        except OSError as error:
+            raise unwritable(self.metrics, error) from error
 
     def logged(self) -> list[dict[str, Any]]:
         """All lines of `metrics.jsonl` that are whole (a killed run may leave half a line)."""
@@ -93,7 +97,8 @@ class Run:
     def rewind(self, stage: str, step: int) -> list[dict[str, Any]]:
         """Drop the lines of a stage after a checkpoint that is being resumed; they will be run again. Returns those kept."""
         kept = [e for e in self.logged() if e.get("stage") != stage or e["step"] <= step]
-        write_text(self.metrics, "".join(json.dumps(e) + "\n" for e in kept))
+        if self.metrics.exists():
+            write_text(self.metrics, "".join(json.dumps(e) + "\n" for e in kept))
         return [e for e in kept if e.get("stage") == stage]
 
 

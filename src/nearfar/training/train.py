@@ -1,4 +1,4 @@
-"""`train`: a recipe on the user's own pairs, in one call; the run is written down, the model comes back.
+"""`train`: a recipe on the user's own records, in one call; the run is written down, the model comes back.
 
 model = nf.train("pairs", data="pairs.jsonl")
 model = nf.train("pairs", data=[("how to sort a list", "sorted(items)"), ...])
@@ -11,65 +11,70 @@ import hashlib
 import json
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from nearfar.core.directories import latest
-from nearfar.core.errors import DataError, UsageError
+from nearfar.core.errors import DataError, NearfarError, UsageError
 from nearfar.core.files import ensure_directory
 from nearfar.core.model import Model
 from nearfar.core.parts import resolve
 from nearfar.core.progress import bar
 from nearfar.core.recipe import Recipe
-from nearfar.core.tree import override, to_json
+from nearfar.core.tree import from_json, override, to_json
+from nearfar.data.bad_records import BadRecords
 from nearfar.data.pair_table import PairTable
-from nearfar.data.pairs import pairs
-from nearfar.data.records import Note
-from nearfar.data.split import split
-from nearfar.training.build import ContrastTerm, fit_encoder
-from nearfar.training.checkpoint import stage_of
-from nearfar.training.fit import Fitted, Progress, fit
-from nearfar.training.held_out import measure, summary
+from nearfar.data.records import Note, Records
+from nearfar.execution.ranks import Ranks
+from nearfar.training.checkpoint import load_checkpoint
+from nearfar.training.fit import Fitted
+from nearfar.training.held_out import counterparts, measure, summary
+from nearfar.training.loggers import CsvLogger, TensorBoardLogger
+from nearfar.training.open_data import Opened, open_data
 from nearfar.training.own_file import recipe_from_file
+from nearfar.training.prepare import towers_of
+from nearfar.training.processes import join, told
 from nearfar.training.run import BAD_RECORDS, Run
+from nearfar.training.stages import run_stage
+from nearfar.training.state import Progress, State
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What `train_run` gives back: the model, its run directory, how the fit went, and the held-out figures."""
+    """What `train_run` gives back: the model, its run directory, how the fit went, the held-out figures, the doctor's findings."""
 
     model: Model
     run: Run
     fitted: Fitted
-    table: PairTable
-    held_out: PairTable | None
+    records: Records
+    held_out: Records | None
     figures: dict[str, Any]
     notes: tuple[Note, ...] = ()
+    findings: tuple[Any, ...] = ()
+    rank: int = 0
 
 
 def train(
-    recipe: str | Path | Recipe = "pairs",
+    recipe: str | Path | Recipe | None = "pairs",
     data: Any = None,
     *,
-    columns: str | Sequence[str] | None = None,
-    out: str | Path | None = None,
-    settings: Sequence[str] = (),
-    seed: int | None = None,
-    resume: str | Path | None = None,
-    on_bad: Literal["raise", "skip"] = "raise",
     progress: Progress | bool = True,
+    **options: Any,
 ) -> Model:
-    """Train a recipe on pairs and return the model.
+    """Train a recipe and return the model. Options are those of `train_run`:
 
     recipe     a name (`nearfar list recipes`), a Python file of yours that defines `recipe()`, or a Recipe
-    data       a path (jsonl, csv, tsv, parquet), a list of pairs, a dict of arrays, a DataFrame
+    data       a path (jsonl, csv, tsv, parquet, a folder of images or sounds), a list of pairs, arrays by field, a DataFrame, `Records`
     columns    "question,answer", further ones are explicit hard negatives; found by themselves when there is no doubt
     out        the run directory; runs/NAME-1, -2, ... unless given
     settings   overrides such as "fit.batch_size=512", "objective.temperature=0.1"
+    seed       the only source of chance
     resume     the directory of an interrupted run to go on with, on the same data
     on_bad     "skip" leaves bad records out and lists them in bad_records.jsonl beside the run
+    held_out   records of one's own for evaluation, instead of a random share
+    callbacks  functions (entry, learner), called after each step with what was logged of it
+    loggers    objects with a method log(entry), or functions of an entry, beside the run's own csv and TensorBoard files
 
     progress   a bar on a terminal; False for none, or a function (step, steps, loss)
 
@@ -84,19 +89,8 @@ def train(
     """
     quiet = progress is False or not sys.stderr.isatty()
     with bar("training", quiet) as update:
-        made = train_run(
-            recipe,
-            data,
-            columns=columns,
-            out=out,
-            settings=settings,
-            seed=seed,
-            resume=resume,
-            on_bad=on_bad,
-            progress=progress
-            if callable(progress)
-            else lambda done, total, loss: update(done, total, f"loss {loss:.3f}"),
-        )
+        shown: Progress = lambda done, total, loss: update(done, total, f"loss {loss:.3f}")  # noqa: E731
+        made = train_run(recipe, data, progress=progress if callable(progress) else shown, **options)
     if made.fitted.interrupted:
         warnings.warn(
             f"training was interrupted after {made.fitted.steps} of {made.fitted.total} steps; this is the model so far. "
@@ -107,7 +101,7 @@ def train(
 
 
 def train_run(
-    recipe: str | Path | Recipe = "pairs",
+    recipe: str | Path | Recipe | None = "pairs",
     data: Any = None,
     *,
     columns: str | Sequence[str] | None = None,
@@ -117,80 +111,170 @@ def train_run(
     resume: str | Path | None = None,
     on_bad: Literal["raise", "skip"] = "raise",
     progress: Progress | None = None,
-    held_out: PairTable | None = None,
+    held_out: PairTable | Records | None = None,
     on_start: Callable[[Model], None] | None = None,
+    callbacks: Sequence[Callable[[Mapping[str, Any], Any], None]] = (),
+    loggers: Sequence[Any] = (),
 ) -> Trained:
     """`train` with everything that is known afterwards.
 
-    `held_out` pairs of one's own replace the random share; `on_start` sees the model before its first step.
+    `on_start` sees the model before its first step. `resume` alone goes on with the recipe, the settings and the file it began with.
     """
-    chosen = recipe_of(recipe, settings, seed)
-    if data is None:
-        raise UsageError(
-            "there is no data to train on", where="data", remedy="pass a file, a list of pairs, or a DataFrame"
-        )
+    together = join()
     run = None if resume is None else Run.open(resume)
-    bad = None
-    if on_bad == "skip":
-        bad = Path(out or resume or "runs") / BAD_RECORDS
-        ensure_directory(bad.parent)
-    table = pairs(data, columns, on_bad=on_bad, bad_records=bad)
+    if run is not None and data is None:
+        recipe, data, columns = _as_it_began(run, recipe, columns)
+    chosen = recipe_of("pairs" if recipe is None else recipe, settings, seed)
+    bad = BadRecords(on_bad, _bad_file(out, resume) if on_bad == "skip" else None)
+    opened = open_data(chosen, data, columns, on_bad=on_bad, bad_records=_path(bad), held_out=held_out)
     config = {
         "recipe": to_json(chosen),
         "data": {
-            "source": table.source,
-            "columns": list(table.columns),
-            "pairs": len(table),
-            "fingerprint": table.fingerprint,
+            "source": opened.whole.source,
+            "columns": list(opened.names),
+            "records": len(opened.whole),
+            "fingerprint": opened.whole.fingerprint,
         },
     }
-    fitted_on, rest = (table, held_out) if held_out is not None else _split(table, chosen)
-    if run is None:
-        run = Run.new(None if out is None else Path(out), chosen.name, config)
-        if bad is not None and bad.exists() and bad.parent != run.directory:
-            bad.replace(run.directory / BAD_RECORDS)
-    else:
-        _same_run(run, config)
-    about = {"recipe": _digest(config["recipe"]), "data": table.fingerprint}
-    encoder = fit_encoder(chosen.encoder, {"query": fitted_on.queries, "document": fitted_on.documents}, chosen.seed)
-    term = ContrastTerm(chosen.objective, explicit=fitted_on.has_negatives)
-    similarity = "cosine" if chosen.objective.similarity == "cosine" else "dot"
-    model = Model({"query": encoder, "document": encoder}, similarity)
+    run = _run_of(run, out, chosen, config, bad, together)
+    state = _state(chosen, opened, config, run, together, bad)
+    state.progress, state.callbacks = progress, callbacks
+    state.loggers = [
+        CsvLogger(run.directory / "metrics.csv"),
+        TensorBoardLogger(run.directory / "tensorboard"),
+        *loggers,
+    ]
+    if resume is not None:
+        state.resumed = load_checkpoint(run.checkpoints, state.about)
     if on_start is not None:
-        on_start(model)
-    fitted = Fitted(0, 0, [], 0.0)
-    # The checkpoint of a later stage contains what the earlier ones left.
-    entered = stage_of(run.checkpoint) if resume is not None and latest(run.checkpoint).exists() else None
-    for stage in chosen.stages:
-        if entered is not None and stage.name != entered:
+        on_start(state.model)
+    first = 0 if state.resumed is None else state.resumed.stage
+    for number, stage in enumerate(chosen.stages):
+        if number < first:
             continue
-        fitted = fit(
-            stage,
-            encoder,
-            term,
-            fitted_on,
-            seed=chosen.seed,
-            run=run,
-            resume=entered is not None,
-            about=about,
-            progress=progress,
-        )
-        entered = None
-        if fitted.interrupted:
+        state.stage = number
+        run_stage(stage, state)
+        if state.fitted is not None and state.fitted.interrupted:
             break
-    model.eval()
-    figures = summary(measure(model, rest)) if rest is not None and len(rest) >= 2 else {}
+    return _finished(state, run, config, opened)
+
+
+def _finished(state: State, run: Run, config: dict[str, Any], opened: Opened) -> Trained:
+    model = state.model.eval()
+    fitted = state.fitted or Fitted(0, 0, [], 0.0)
+    figures = _figures(state)
     model.about = {
         **config,
         "steps": fitted.steps,
         "seconds": round(fitted.seconds, 3),
         "held_out": figures,
+        "measured": state.measured,
         "run": str(run.directory),
         "interrupted": fitted.interrupted,
     }
-    if not fitted.interrupted:
+    if not fitted.interrupted and (state.ranks is None or state.ranks.rank == 0):
         model.save(run.model)
-    return Trained(model, run, fitted, fitted_on, rest, figures, table.notes)
+    findings = tuple(state.findings)
+    rank = 0 if state.ranks is None else state.ranks.rank
+    return Trained(model, run, fitted, state.records, state.held_out, figures, opened.whole.notes, findings, rank)
+
+
+def _figures(state: State) -> dict[str, Any]:
+    """What the held-out records say of the model, with intervals; {} where there are too few."""
+    part = state.held_out
+    if part is None or len(part) < 2:
+        return {}
+    if state.recipe.data == "pairs":
+        return summary(measure(state.model, part))
+    return {} if state.prepared is None else summary(counterparts(state.prepared, part))
+
+
+def _state(
+    recipe: Recipe, opened: Opened, config: dict[str, Any], run: Run, together: Ranks | None, bad: BadRecords
+) -> State:
+    towers, heads = towers_of(recipe, opened.records)
+    sides: dict[str, Any] = {}
+    learning = {feed.tower for feed in recipe.streams if feed.through == "online"}
+    for feed in recipe.streams:
+        if feed.tower in learning:  # what stood on the side of a teacher is published as what it taught
+            sides.setdefault(feed.side or feed.field, towers[feed.tower])
+    objective = recipe.objective
+    cosine = getattr(objective, "similarity", "cosine") != "dot"
+    about = {"recipe": _digest(config["recipe"]), "data": opened.whole.fingerprint}
+    writes = run if together is None or together.rank == 0 else None
+    return State(
+        recipe,
+        opened.records,
+        opened.held_out,
+        towers,
+        heads,
+        Model(sides, "cosine" if cosine else "dot"),
+        writes,
+        about,
+        directory=run.directory,
+        ranks=together,
+        bad=bad,
+    )
+
+
+def _run_of(
+    run: Run | None,
+    out: str | Path | None,
+    recipe: Recipe,
+    config: dict[str, Any],
+    bad: BadRecords,
+    together: Ranks | None,
+) -> Run:
+    """The run's directory: the one to go on with, or a new one, which the first rank makes and names to the others."""
+    if run is not None:
+        _same_run(run, config)
+        return run
+    name, problem = "", None
+    if together is None or together.rank == 0:
+        try:
+            run = Run.new(None if out is None else Path(out), recipe.name, config)
+            name = str(run.directory)
+        except NearfarError as error:
+            problem = error
+    name = told(name, together)
+    if problem is not None:
+        raise problem
+    if not name:
+        raise DataError("the first process could not make the run's directory", remedy="see what it says")
+    run = run or Run.open(name)
+    written = _path(bad)
+    if written is not None and written.exists() and written.parent != run.directory:
+        written.replace(run.directory / BAD_RECORDS)
+        bad.path = run.directory / BAD_RECORDS
+    elif written is not None:
+        bad.path = run.directory / BAD_RECORDS
+    return run
+
+
+def _as_it_began(
+    run: Run, recipe: str | Path | Recipe | None, columns: str | Sequence[str] | None
+) -> tuple[str | Path | Recipe, Any, str | Sequence[str] | None]:
+    """Recipe, data file and columns of a run."""
+    data, stored = run.config["data"], run.config["recipe"]
+    if not Path(data["source"]).exists():
+        raise UsageError(
+            f"the run was trained on {data['source']}, which is no file that could be read again",
+            where=str(run.directory / "config.json"),
+            remedy="give the same data again",
+        )
+    if recipe is None or recipe == stored["name"]:
+        recipe = from_json(Recipe, stored, str(run.directory / "config.json"))
+    return recipe, data["source"], columns or data["columns"]
+
+
+def _bad_file(out: str | Path | None, resume: str | Path | None) -> Path:
+    path = Path(out or resume or "runs") / BAD_RECORDS
+    ensure_directory(path.parent)
+    return path
+
+
+def _path(bad: BadRecords) -> Path | None:
+    return None if bad.path is None else Path(bad.path)
 
 
 def recipe_of(recipe: str | Path | Recipe, settings: Sequence[str] = (), seed: int | None = None) -> Recipe:
@@ -204,16 +288,6 @@ def recipe_of(recipe: str | Path | Recipe, settings: Sequence[str] = (), seed: i
     for setting in settings:
         made = override(made, setting)
     return made if seed is None else replace(made, seed=seed)
-
-
-def _split(table: PairTable, recipe: Recipe) -> tuple[PairTable, PairTable | None]:
-    """Training and held-out pairs; everything is for training when the data are too few or too connected to hold out any."""
-    if recipe.held_out <= 0 or len(table) < 20:
-        return table, None
-    try:
-        return split(table, recipe.held_out, recipe.seed)
-    except DataError:
-        return table, None
 
 
 def _same_run(run: Run, config: dict[str, Any]) -> None:

@@ -1,0 +1,280 @@
+"""One-dimensional convolutions: series of unequal length, with any number of channels, and sound waves.
+
+        h_0 = strided convolutions of the standardised steps (none: a map of the channels)
+        h_i = h_(i-1) + conv(gelu(norm(conv(gelu(norm(h_(i-1)))))))        kernels with gaps of 2^(i-1) steps, i = 1 .. layers
+        v   = the largest or the mean over time of  W gelu(norm(h_layers)) + b
+
+Gaps that double see 2 (kernel - 1) (2^layers - 1) + 1 steps around each step at the cost of a few layers. A wave has thousands of steps
+and needs `strides` first: (5, 4, 4) turns 8,000 samples a second into 100 steps. Padding is invisible: it is zero before every
+convolution, and group norm and pooling leave it out, so a record's vector is the same alone and in any batch.
+
+Values are standardised by the mean and spread of each channel over the records that `fit` saw; a channel that never varied there is
+ignored. Missing values (NaN): where `fit` found some, the encoder has a second channel for each, which says what was observed, and
+a missing value counts as the mean; where it found none, a NaN is an error that names the record.
+Kin: `mlp` for numbers without an order.
+Source: Yue et al. 2022 (TS2Vec, arXiv 2106.10466): residual blocks of two convolutions, kernel 3, doubled gaps, 64 channels between, the
+largest value over time; there 10 blocks and 320 dimensions, without norms. Strides as in wav2vec (arXiv 1904.05862), which has group
+norm.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nearfar.core.arrays import Arrays, as_floats, by_column
+from nearfar.core.card import Card
+from nearfar.core.errors import DataError, UsageError
+from nearfar.core.ragged import Ragged, ragged
+from nearfar.core.rows import Rows
+from nearfar.maths.layers import checked_sizes, is_size
+from nearfar.maths.masked_group_norm import MaskedGroupNorm
+from nearfar.maths.standardising import Moments, is_standard, standardised
+
+CARD = Card(
+    name="convolution_1d",
+    summary="dilated 1-d convolutions with group norm: series of unequal length, sound waves",
+    related=("mlp",),
+    reads=("series", "audio"),
+    public=("Convolution1d",),
+)
+
+MAX_CHANNELS, MAX_WIDTH, MAX_LAYERS, MAX_KERNEL = 10_000, 16_384, 16, 101
+LOOKED_AT = 256  # records of a side from which mean and spread are taken: sound is read from disk for it
+GROUP = 8  # channels of one group, where they divide
+
+
+class Convolution1d(nn.Module):
+    """See the file's text. `fit` makes one for records; all sides are treated alike."""
+
+    def __init__(
+        self,
+        mean: Sequence[float],
+        factor: Sequence[float],
+        *,
+        dimension: int,
+        hidden: int,
+        layers: int,
+        kernel: int,
+        strides: Sequence[int],
+        pooling: str,
+        missing: bool,
+    ) -> None:
+        super().__init__()
+        self.mean, self.factor = np.array(mean, dtype=np.float64), np.array(factor, dtype=np.float64)
+        self.dimension, self.hidden, self.kernel, self.pooling, self.missing = (
+            dimension,
+            hidden,
+            kernel,
+            pooling,
+            missing,
+        )
+        self.strides = tuple(strides)
+        channels = len(mean) * (2 if missing else 1)
+        sizes = [channels, *[hidden] * max(1, len(strides))]
+        # Without strides a kernel of one: every step by itself.
+        steps = [(2 * stride, stride, 1) for stride in strides] or [(1, 1, 1)]
+        self.stem = nn.ModuleList(_Convolution(a, hidden, *step) for a, step in zip(sizes, steps, strict=False))
+        self.stem_norms = nn.ModuleList(_norm(hidden) for _ in steps[1:])
+        self.blocks = nn.ModuleList(_Block(hidden, kernel, 2**i) for i in range(layers))
+        self.norm = _norm(hidden)
+        self.last = nn.Linear(hidden, dimension)
+
+    @classmethod
+    def fit(
+        cls,
+        records: Mapping[str, Arrays],
+        *,
+        dimension: int = 128,
+        hidden: int = 64,
+        layers: int = 6,
+        kernel: int = 3,
+        strides: tuple[int, ...] = (),
+        pooling: str = "max",
+        missing: bool | None = None,
+        seed: int = 0,
+    ) -> Convolution1d:
+        """An encoder with fresh weights for series [t] or [t c] like these, or waves [t].
+
+        dimension  length of a vector
+        hidden     channels between
+        layers     residual blocks, the i-th with gaps of 2^(i-1) steps
+        kernel     steps that a convolution reads
+        strides    of convolutions before the blocks, each making the series shorter by its factor: for waves
+        pooling    "max" or "mean" over time
+        missing    whether records may have missing values (NaN); None: as found in the records
+
+        Mean, spread and missing values are those of at most 256 records of each side, evenly spaced, of all channels alone.
+        Raises DataError for records that are no series, empty, of different channels or infinite; UsageError for bad settings.
+        """
+        checked_sizes(MAX_WIDTH, dimension=dimension, hidden=hidden)
+        checked_sizes(MAX_LAYERS, layers=layers, strides=max(1, len(strides)))
+        checked_sizes(MAX_KERNEL, kernel=kernel, **{f"strides[{i}]": stride for i, stride in enumerate(strides)})
+        if pooling not in ("max", "mean"):
+            raise UsageError(f"no pooling {pooling!r}", where="pooling", remedy='give "max" or "mean"')
+        found: Moments | None = None
+        for side in sorted(records):
+            whole = len(records[side])
+            for number in sorted({i * whole // LOOKED_AT for i in range(LOOKED_AT)} if whole else ()):
+                table = by_column(as_floats(records[side][number], number, (1, 2), "a series [t] or [t c]"))
+                found = found or Moments(table.shape[1])
+                _check(table, number, len(found.mean), True)
+                found.add(table)
+        if found is None:
+            raise DataError("there are no records to fit the encoder on", remedy="give at least one")
+        if len(found.mean) > MAX_CHANNELS:
+            raise DataError(f"series of {len(found.mean):,} channels", remedy="give them as [t c], time first")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return cls(
+                found.mean.tolist(),
+                found.factor().tolist(),
+                dimension=dimension,
+                hidden=hidden,
+                layers=layers,
+                kernel=kernel,
+                strides=strides,
+                pooling=pooling,
+                missing=found.missing if missing is None else missing,
+            )
+
+    def prepare(self, records: Arrays) -> Ragged:
+        """Series as standardised steps [m c] of unequal numbers, float32, NaN where missing; not of weights.
+
+        Raises DataError, where="record i", for what is no series, empty, of other channels, infinite, or has missing values
+        where the encoder knows none.
+        """
+        made = []
+        for number, record in enumerate(records):
+            table = by_column(as_floats(record, number, (1, 2), "a series [t] or [t c]"))
+            _check(table, number, len(self.mean), self.missing)
+            made.append(torch.from_numpy(standardised(table, self.mean, self.factor, f"record {number}")))
+        return ragged(made) if made else Ragged(torch.zeros(0, len(self.mean)), torch.zeros(1, dtype=torch.long))
+
+    def forward(self, inputs: Ragged, side: str = "query") -> Rows:
+        """One row a record: vectors [n dimension], not normalised. Padded here, to the longest of these records."""
+        values, real = inputs.to(self.last.weight.device).padded()
+        seen = ~values.isnan() & real[..., None]
+        values = torch.where(seen, values, 0)
+        if self.missing:
+            values = torch.cat([values, seen.to(values.dtype)], dim=2)
+        states, mask = values.mT, real[:, None]
+        for i, convolution in enumerate(self.stem):
+            if i:
+                states = functional.gelu(self.stem_norms[i - 1](states, mask))
+            states, mask = convolution(states, mask)
+        for block in self.blocks:
+            states = block(states, mask)
+        steps = self.last(functional.gelu(self.norm(states, mask)).mT)
+        return Rows(self._pooled(steps, mask[:, 0, :, None]))
+
+    def _pooled(self, steps: Tensor, real: Tensor) -> Tensor:
+        if self.pooling == "max":
+            return steps.masked_fill(~real, -math.inf).amax(1)
+        return steps.masked_fill(~real, 0).sum(1) / real.sum(1)
+
+    def cost(self, inputs: Ragged) -> Tensor:
+        """Steps of each record [n]: the work grows with them."""
+        return inputs.lengths
+
+    def config(self) -> dict[str, Any]:
+        """Everything but the weights, as JSON."""
+        return {
+            "mean": self.mean.tolist(),
+            "factor": self.factor.tolist(),
+            "dimension": self.dimension,
+            "hidden": self.hidden,
+            "layers": len(self.blocks),
+            "kernel": self.kernel,
+            "strides": list(self.strides),
+            "pooling": self.pooling,
+            "missing": self.missing,
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Convolution1d:
+        """The same architecture with fresh weights. Raises DataError if the configuration makes no sense."""
+        found = {name: config.get(name) for name in cls._SETTINGS}
+        strides = found["strides"]
+        sound = (
+            is_standard(config.get("mean"), config.get("factor"), MAX_CHANNELS)
+            and is_size(found["dimension"], MAX_WIDTH)
+            and is_size(found["hidden"], MAX_WIDTH)
+            and is_size(found["layers"], MAX_LAYERS)
+            and is_size(found["kernel"], MAX_KERNEL)
+            and isinstance(strides, list)
+            and len(strides) <= MAX_LAYERS
+            and all(is_size(stride, MAX_KERNEL) for stride in strides)
+            and found["pooling"] in ["max", "mean"]
+            and isinstance(found["missing"], bool)
+        )
+        if not sound:
+            raise DataError(
+                "this is no configuration of 1-d convolutions",
+                where="encoders",
+                remedy="the model is damaged; save it anew",
+            )
+        made: dict[str, Any] = found
+        return cls(config["mean"], config["factor"], **made)
+
+    _SETTINGS = ("dimension", "hidden", "layers", "kernel", "strides", "pooling", "missing")
+
+
+class _Convolution(nn.Module):
+    """A convolution that gives ceil(t / stride) steps, whatever is padding being zero before and after."""
+
+    def __init__(self, channels: int, out: int, kernel: int, stride: int, gap: int) -> None:
+        super().__init__()
+        self.kernel, self.stride, self.gap = kernel, stride, gap
+        self.inner = nn.Conv1d(channels, out, kernel, stride=stride, dilation=gap)
+
+    def forward(self, states: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        length, reach = states.shape[2], (self.kernel - 1) * self.gap
+        last = (math.ceil(length / self.stride) - 1) * self.stride  # the step that the last window starts from
+        left = (reach - self.stride + 1) // 2 if self.stride > 1 else reach // 2
+        right = last + reach + 1 - length - left
+        shorter = mask[:, :, :: self.stride]
+        return self.inner(functional.pad(states, (left, right))).masked_fill(~shorter, 0), shorter
+
+
+class _Block(nn.Module):
+    """Two convolutions with gaps, each after norm and activation, added to what came in."""
+
+    def __init__(self, hidden: int, kernel: int, gap: int) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(_norm(hidden) for _ in range(2))
+        self.convolutions = nn.ModuleList(_Convolution(hidden, hidden, kernel, 1, gap) for _ in range(2))
+
+    def forward(self, states: Tensor, mask: Tensor) -> Tensor:
+        made = states
+        for norm, convolution in zip(self.norms, self.convolutions, strict=True):
+            made, _ = convolution(functional.gelu(norm(made, mask)), mask)
+        return states + made
+
+
+def _norm(hidden: int) -> MaskedGroupNorm:
+    return MaskedGroupNorm(hidden // GROUP if hidden % GROUP == 0 else 1, hidden)
+
+
+def _check(table: np.ndarray, number: int, channels: int, missing: bool) -> None:
+    where = f"record {number}"
+    if table.shape[1] != channels:
+        raise DataError(
+            f"a series of {table.shape[1]} channels, where others have {channels}",
+            where=where,
+            remedy="give series [t c] of the same channels; [t] is one channel",
+        )
+    if np.isinf(table).any():
+        raise DataError("the series has an infinite value", where=where, remedy="repair it, or make it missing (NaN)")
+    if not missing and np.isnan(table).any():
+        raise DataError(
+            f"step {int(np.isnan(table).any(1).argmax())} is missing (NaN), and the encoder knows no missing values",
+            where=where,
+            remedy="fill it, or fit the encoder with missing=True",
+        )

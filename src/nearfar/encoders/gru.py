@@ -1,0 +1,148 @@
+"""A gated recurrent network for sequences of items: what a user did, one item after the other.
+
+        x_t = dropout(E[item_t]);    h_t = GRU(x_t, h_(t-1)), `depth` layers;    v = h_T
+
+The last state is the vector; a state knows nothing of what comes after it, so each is also a vector of the sequence so far, which
+`outputs` gives to a next-item term. Kin: `self_attention` looks back at all items at once.
+Source: Cho et al. 2014 (arXiv 1406.1078), the unit; Hidasi et al. 2015 (GRU4Rec, arXiv 1511.06939), on sequences of items, where one layer
+of 100 to 1000 units did best. 64 and sequences of 50 are the customary sizes of later comparisons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nearfar.core.card import Card
+from nearfar.core.errors import DataError, UsageError
+from nearfar.core.item_sequences import MAX_ITEMS, highest_item, item_tokens, table_rows
+from nearfar.core.rows import Rows
+from nearfar.core.tokens import Tokens
+from nearfar.core.tree import from_json, to_json
+from nearfar.maths.pooling import pooled
+
+CARD = Card(
+    name="gru",
+    summary="a gated recurrent network for sequences of items",
+    related=("self_attention",),
+    reads=("sequence",),
+    public=("Gru",),
+)
+
+
+@dataclass(frozen=True)
+class _Setup:
+    """What the architecture is; stored with every model."""
+
+    items: int
+    dimension: int
+    depth: int
+    dropout: float
+    max_items: int
+
+    def wrong(self) -> str:
+        """Which setting makes no sense; "" if all do."""
+        if not 0 < self.items <= MAX_ITEMS:
+            return f"items {self.items}"
+        if not 0 < self.dimension <= 2**16:
+            return f"dimension {self.dimension}"
+        if not 0 < self.depth <= 100:
+            return f"depth {self.depth}"
+        if not 0 <= self.dropout < 1:
+            return f"dropout {self.dropout}: a share from 0 to below 1"
+        return "" if 0 < self.max_items <= 2**20 else f"max_items {self.max_items}"
+
+
+class Gru(nn.Module):
+    """See the file's text. Items are 1 to `setup.items`; `items.weight[:-1]` are their vectors, the last row is the hidden item's.
+
+    >>> import torch, nearfar as nf
+    >>> sequences = [[3, 1, 2], [2], [1, 1, 4, 3]]
+    >>> encoder = nf.Gru.fit({"query": sequences}, dimension=8).eval()
+    >>> together, alone = encoder(encoder.prepare(sequences)), encoder(encoder.prepare([[2]]))
+    >>> together.vectors.shape, torch.allclose(together.vectors[1:2], alone.vectors, atol=1e-6)
+    (torch.Size([3, 8]), True)
+    """
+
+    def __init__(self, setup: _Setup) -> None:
+        super().__init__()
+        self.setup, self.dimension = setup, setup.dimension
+        self.items = nn.Embedding(setup.items + 1, setup.dimension)
+        nn.init.normal_(self.items.weight, std=setup.dimension**-0.5)
+        between = setup.dropout if setup.depth > 1 else 0.0
+        self.network = nn.GRU(setup.dimension, setup.dimension, setup.depth, batch_first=True, dropout=between)
+
+    @classmethod
+    def fit(
+        cls,
+        records: Mapping[str, Sequence[Any]],
+        *,
+        dimension: int = 64,
+        depth: int = 1,
+        dropout: float = 0.1,
+        max_items: int = 50,
+        seed: int = 0,
+    ) -> Gru:
+        """An encoder with random weights for items 1 to the highest of all sides.
+
+        dimension  length of an item's vector, of the state and of the result
+        depth      layers, one above the other
+        dropout    while training: of the items' vectors, and between layers
+        max_items  of a longer sequence the latest are read
+
+        Errors: UsageError for settings that make no sense, DataError for a record that is no sequence of items.
+        """
+        highest = max((highest_item(records[side]) for side in records), default=0)
+        setup = _Setup(highest, dimension, depth, dropout, max_items)
+        if wrong := setup.wrong():
+            raise UsageError(wrong, where="encoder", remedy="choose another value")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return cls(setup)
+
+    def prepare(self, records: Sequence[Any]) -> Tokens:
+        """Sequences (lists or 1-d arrays) as items, the latest `max_items` of each; 0 is padding and dropped, -1 a hidden item.
+
+        Raises DataError for a record that is no sequence of items, holds none, or one that the encoder was not made for.
+        """
+        return item_tokens(records, self.setup.items, self.setup.max_items)
+
+    def outputs(self, inputs: Tokens) -> Rows:
+        """States after each item, for local terms: vectors [n t d], their mask, and a column `item` [n t] of what stood there."""
+        items, mask = inputs.padded(0, self.items.weight.device)
+        seen = functional.dropout(
+            self.items(table_rows(items, self.setup.items)), self.setup.dropout, training=self.training
+        )
+        # Padding stands behind, where no state that counts has seen it yet.
+        return Rows(self.network(seen)[0], {"item": items}, mask)
+
+    def forward(self, inputs: Tokens, side: str = "query") -> Rows:
+        """One row a sequence: vectors [n dimension], not normalised."""
+        made = self.outputs(inputs)
+        assert made.mask is not None
+        return pooled(made.vectors, made.mask, "last")
+
+    def cost(self, inputs: Tokens) -> Tensor:
+        """Items of each sequence [n]."""
+        return inputs.lengths
+
+    def config(self) -> dict[str, Any]:
+        """Everything but the weights, as JSON."""
+        return {"setup": to_json(self.setup)}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Gru:
+        """The same architecture with fresh weights. Raises DataError if the configuration makes no sense."""
+        setup = from_json(_Setup, config.get("setup"), "setup")
+        if wrong := setup.wrong():
+            raise DataError(
+                f"this is no configuration of a gru: {wrong}",
+                where="encoders",
+                remedy="the model is damaged; save it anew",
+            )
+        return cls(setup)

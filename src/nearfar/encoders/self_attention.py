@@ -1,0 +1,158 @@
+"""Causal self-attention for sequences of items: what a user did, each item looking back at all before it.
+
+        h_0 = dropout(E[item_t] + P[T - t]);    h_l = block_l(h_(l-1)), causal;    v = norm(h_depth)_T
+
+Places are counted back from the latest item, so that "the latest but two" has one vector however long the history is; with sequences
+padded in front this is the numbering of the paper. A state knows nothing of what comes after it, which `outputs` gives to a next-item
+term. Kin: `gru` carries one state from item to item; `transformer` reads texts, both ways.
+Source: Kang and McAuley 2018 (SASRec, arXiv 1808.09781): two blocks, the last 50 items of sparse data, dropout of 0.2 (0.5 where items
+are rare). Our blocks have GELU and a perceptron of four times the width, as BERT's, where SASRec has ReLU and the width itself; its
+one head of 50 is here two of 32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nearfar.core.card import Card
+from nearfar.core.errors import DataError, UsageError
+from nearfar.core.item_sequences import MAX_ITEMS, highest_item, item_tokens, table_rows
+from nearfar.core.rows import Rows
+from nearfar.core.tokens import Tokens
+from nearfar.core.tree import from_json, to_json
+from nearfar.maths.pooling import pooled
+from nearfar.maths.transformer_blocks import INITIAL_STD, Block
+
+CARD = Card(
+    name="self_attention",
+    summary="causal self-attention for sequences of items, the state at the latest one",
+    related=("gru", "transformer"),
+    reads=("sequence",),
+    public=("SelfAttention",),
+)
+
+
+@dataclass(frozen=True)
+class _Setup:
+    """What the architecture is; stored with every model."""
+
+    items: int
+    dimension: int
+    depth: int
+    heads: int
+    dropout: float
+    max_items: int
+
+    def wrong(self) -> str:
+        """Which setting makes no sense; "" if all do."""
+        if not 0 < self.items <= MAX_ITEMS:
+            return f"items {self.items}"
+        if not (0 < self.dimension <= 2**16 and self.heads > 0 and self.dimension % self.heads == 0):
+            return f"dimension {self.dimension} in {self.heads} heads: it must be a multiple of them"
+        if not 0 < self.depth <= 1000:
+            return f"depth {self.depth}"
+        if not 0 <= self.dropout < 1:
+            return f"dropout {self.dropout}: a share from 0 to below 1"
+        return "" if 0 < self.max_items <= 2**20 else f"max_items {self.max_items}"
+
+
+class SelfAttention(nn.Module):
+    """See the file's text. Items are 1 to `setup.items`; `items.weight[:-1]` are their vectors, the last row is the hidden item's.
+
+    >>> import torch, nearfar as nf
+    >>> sequences = [[3, 1, 2], [2], [1, 1, 4, 3]]
+    >>> encoder = nf.SelfAttention.fit({"query": sequences}, dimension=8).eval()
+    >>> together, alone = encoder(encoder.prepare(sequences)), encoder(encoder.prepare([[2]]))
+    >>> together.vectors.shape, torch.allclose(together.vectors[1:2], alone.vectors, atol=1e-6)
+    (torch.Size([3, 8]), True)
+    """
+
+    def __init__(self, setup: _Setup) -> None:
+        super().__init__()
+        self.setup, self.dimension = setup, setup.dimension
+        self.items = nn.Embedding(setup.items + 1, setup.dimension)
+        self.places = nn.Embedding(setup.max_items, setup.dimension)
+        for table in (self.items, self.places):
+            nn.init.normal_(table.weight, std=INITIAL_STD)
+        self.blocks = nn.ModuleList(
+            [Block(setup.dimension, setup.heads, dropout=setup.dropout) for _ in range(setup.depth)]
+        )
+        self.norm = nn.LayerNorm(setup.dimension)
+
+    @classmethod
+    def fit(
+        cls,
+        records: Mapping[str, Sequence[Any]],
+        *,
+        dimension: int = 64,
+        depth: int = 2,
+        heads: int = 2,
+        dropout: float = 0.2,
+        max_items: int = 50,
+        seed: int = 0,
+    ) -> SelfAttention:
+        """An encoder with random weights for items 1 to the highest of all sides.
+
+        dimension  length of a vector, a multiple of `heads`
+        depth      blocks
+        dropout    while training: of embeddings, attention and what each block adds
+        max_items  of a longer sequence the latest are read
+
+        Errors: UsageError for settings that make no sense, DataError for a record that is no sequence of items.
+        """
+        highest = max((highest_item(records[side]) for side in records), default=0)
+        setup = _Setup(highest, dimension, depth, heads, dropout, max_items)
+        if wrong := setup.wrong():
+            raise UsageError(wrong, where="encoder", remedy="choose another value")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return cls(setup)
+
+    def prepare(self, records: Sequence[Any]) -> Tokens:
+        """Sequences (lists or 1-d arrays) as items, the latest `max_items` of each; 0 is padding and dropped, -1 a hidden item.
+
+        Raises DataError for a record that is no sequence of items, holds none, or one that the encoder was not made for.
+        """
+        return item_tokens(records, self.setup.items, self.setup.max_items)
+
+    def outputs(self, inputs: Tokens) -> Rows:
+        """States at each item, for local terms: vectors [n t d], their mask, and a column `item` [n t] of what stood there."""
+        items, mask = inputs.padded(0, self.items.weight.device)
+        back = mask.sum(1, keepdim=True) - 1 - torch.arange(mask.shape[1], device=mask.device)
+        states = self.items(table_rows(items, self.setup.items)) + self.places(back.clamp_min(0))
+        states = functional.dropout(states, self.setup.dropout, self.training)
+        for block in self.blocks:
+            states = block(states, mask, causal=True)
+        return Rows(self.norm(states), {"item": items}, mask)
+
+    def forward(self, inputs: Tokens, side: str = "query") -> Rows:
+        """One row a sequence: vectors [n dimension], not normalised."""
+        made = self.outputs(inputs)
+        assert made.mask is not None
+        return pooled(made.vectors, made.mask, "last")
+
+    def cost(self, inputs: Tokens) -> Tensor:
+        """Items of each sequence [n]."""
+        return inputs.lengths
+
+    def config(self) -> dict[str, Any]:
+        """Everything but the weights, as JSON."""
+        return {"setup": to_json(self.setup)}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> SelfAttention:
+        """The same architecture with fresh weights. Raises DataError if the configuration makes no sense."""
+        setup = from_json(_Setup, config.get("setup"), "setup")
+        if wrong := setup.wrong():
+            raise DataError(
+                f"this is no configuration of self-attention: {wrong}",
+                where="encoders",
+                remedy="the model is damaged; save it anew",
+            )
+        return cls(setup)

@@ -1,0 +1,166 @@
+"""From what a user has to `Records`, by what the recipe says its records are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from nearfar.core.errors import DataError, UsageError
+from nearfar.core.recipe import Recipe
+from nearfar.data.array_records import array_records
+from nearfar.data.audio_folder import audio_folder
+from nearfar.data.bad_records import BadRecords
+from nearfar.data.image_folder import image_folder
+from nearfar.data.lazy import lazy_pairs, lazy_records
+from nearfar.data.order import draws
+from nearfar.data.pair_table import PairTable
+from nearfar.data.pairs import pairs
+from nearfar.data.records import Records
+from nearfar.data.split import split
+
+LARGE = 1 << 30  # bytes of a file that is read record by record instead of as a whole
+FIELDS = {"images": "image", "audio": "audio", "texts": "text"}  # what the records of a kind are called
+FEWEST = 20  # records below which none is held out
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Training and held-out records, and the whole; `names` are the columns of the source that were read."""
+
+    records: Records
+    held_out: Records | None
+    whole: Records
+    names: tuple[str, ...]
+
+
+def open_data(
+    recipe: Recipe,
+    data: Any,
+    columns: str | Sequence[str] | None = None,
+    *,
+    on_bad: Literal["raise", "skip"] = "raise",
+    bad_records: Path | None = None,
+    held_out: Any = None,
+) -> Opened:
+    """Records of a recipe's kind, and what is held out of them.
+
+    `held_out` records (or a PairTable) of one's own replace the random share. Raises DataError for data that cannot be used,
+    UsageError for data of another kind than the recipe's.
+    """
+    if data is None:
+        raise UsageError(
+            "there is no data to train on", where="data", remedy="pass a file, a list of pairs, arrays, or a DataFrame"
+        )
+    if recipe.data == "pairs" and not isinstance(data, Records) and not _is_large(data):
+        return _pairs(recipe, pairs(data, columns, on_bad=on_bad, bad_records=bad_records), held_out)
+    bad = BadRecords(on_bad, bad_records) if on_bad == "skip" else None
+    records = data if isinstance(data, Records) else _opened(recipe.data, data, columns, bad)
+    names = _names(columns) or tuple(records.fields)
+    if held_out is not None:
+        own = held_out.records() if isinstance(held_out, PairTable) else held_out
+        return Opened(records, own, records, names)
+    rest, part = split_records(records, recipe.held_out, recipe.seed)
+    return Opened(rest, part, records, names)
+
+
+def _pairs(recipe: Recipe, table: PairTable, held_out: Any) -> Opened:
+    if held_out is not None:
+        part = held_out.records() if isinstance(held_out, PairTable) else held_out
+        return Opened(table.records(), part, table.records(), table.columns)
+    if recipe.held_out <= 0 or len(table) < FEWEST:
+        return Opened(table.records(), None, table.records(), table.columns)
+    try:
+        rest, part = split(table, recipe.held_out, recipe.seed)
+    except DataError:  # all hang together by shared texts: everything is for training, and nothing is measured
+        return Opened(table.records(), None, table.records(), table.columns)
+    return Opened(rest.records(), part.records(), table.records(), table.columns)
+
+
+def _opened(kind: str, data: Any, columns: str | Sequence[str] | None, bad: BadRecords | None) -> Records:
+    path = Path(data) if isinstance(data, (str, os.PathLike)) else None
+    if kind == "pairs":
+        return lazy_pairs(data, columns, bad=bad)
+    if kind == "images" and path is not None:
+        kept = bad or BadRecords()
+        return image_folder(path, _names(columns) or None, on_bad=kept.on_bad, bad_records=kept.path)
+    if kind == "audio" and path is not None:
+        return audio_folder(path, _names(columns) or None, bad=bad)
+    field = FIELDS.get(kind, "record")
+    if path is not None:
+        return _named(lazy_records(path, _names(columns) or None, ids=_text_ids(kind, columns), bad=bad), field)
+    if isinstance(data, Mapping):
+        return array_records(**{str(name): values for name, values in data.items()})
+    in_hand: Any = data
+    if hasattr(data, "columns"):  # a DataFrame
+        return array_records(**{str(name): in_hand[name] for name in in_hand.columns})
+    if isinstance(data, (list, tuple)) or hasattr(data, "shape"):
+        return array_records(**{field: in_hand})
+    raise UsageError(
+        f"a {type(data).__name__} cannot be read as {kind}",
+        where="data",
+        remedy='pass a path, or arrays by field: {"image": images, "label": labels}',
+    )
+
+
+def _text_ids(kind: str, columns: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Texts have ids, so that equal ones are known."""
+    return _names(columns)[:1] if kind == "texts" else ()
+
+
+def _named(records: Records, field: str) -> Records:
+    """A single field under the name that the recipe's streams read, whatever the file calls it."""
+    if field in records.fields or len(records.fields) != 1:
+        return records
+    name = next(iter(records.fields))
+    columns = {field if key == name else key: values for key, values in records.columns.items()}
+    return replace(records, fields={field: records.fields[name]}, columns=columns)
+
+
+def split_records(records: Records, share: float, seed: int) -> tuple[Records, Records | None]:
+    """(training records, held-out records or None): by a draw a record. Records that share the id of a text stay together."""
+    n = len(records)
+    if share <= 0 or n < FEWEST:
+        return records, None
+    group = np.arange(n)
+    for name in ("query", "document", "text"):
+        ids = records.columns.get(name)
+        if ids is not None and ids.ndim == 1 and ids.dtype.kind == "i":
+            group = _joined(group, ids)
+    first = np.unique(group, return_inverse=True)[1]
+    chosen = draws(int(first.max()) + 1, seed, "split", 0)[first] < share * 2.0**64
+    if not chosen.any() or chosen.all():
+        return records, None
+    return records.take(np.flatnonzero(~chosen)), records.take(np.flatnonzero(chosen))
+
+
+def _joined(group: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """Groups joined where they share an id: the smallest number of all that hang together."""
+    while True:
+        _, inverse = np.unique(ids, return_inverse=True)
+        least = np.full(int(inverse.max()) + 1, np.iinfo(np.int64).max)
+        np.minimum.at(least, inverse, group)
+        lower = least[inverse]
+        members = np.full(int(group.max()) + 1, np.iinfo(np.int64).max)
+        np.minimum.at(members, group, lower)
+        following = members[group]
+        if np.array_equal(following, group):
+            return group
+        group = following
+
+
+def _names(columns: str | Sequence[str] | None) -> tuple[str, ...]:
+    if columns is None:
+        return ()
+    return tuple(c.strip() for c in columns.split(",")) if isinstance(columns, str) else tuple(columns)
+
+
+def _is_large(data: Any) -> bool:
+    try:
+        return isinstance(data, (str, os.PathLike)) and Path(data).is_file() and Path(data).stat().st_size > LARGE
+    except OSError:
+        return False

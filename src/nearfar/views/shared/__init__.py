@@ -1,0 +1,1 @@
+"""What several views share: words of a text, the syntax of a program."""
