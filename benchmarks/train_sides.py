@@ -2,7 +2,7 @@
 
 A step goes from texts to moved weights: tokens, gradient of the symmetric InfoNCE of the batch, its norm, AdamW. Each takes the step
 as its trainer does; ours with everything that the loop of `nf.train` does besides. All start from the same weights, without
-dropout, and AdamW has a rate of zero, so that every step is the same one and the sides must agree.
+dropout, and AdamW has a rate that moves no weight, so that every step is the same one and the sides must agree.
 Gradients and AdamW's moments are made anew in each step, so that they count into everybody's memory.
 """
 
@@ -20,6 +20,7 @@ from peers import SYMMETRIC, TEMPERATURE
 from torch import nn
 from train_batches import Pair
 
+STILL = 1e-30  # a learning rate below the spacing of float32: our loop refuses zero
 PRODUCT, PRODUCT_SECONDS = (
     2048,
     0.5,
@@ -101,7 +102,7 @@ def fine_tuning(setup: Setup, precision: str) -> Any:
         stages=(
             Fit(
                 epochs=1,
-                learning_rate=0.0,
+                learning_rate=STILL,
                 schedule="constant",
                 micro_batch=setup.micro_batch,
                 precision="bfloat16" if precision == "bfloat16" else "float32",
@@ -180,7 +181,7 @@ class SentenceTransformers:
 
     def step(self, pairs: Sequence[Pair]) -> Taken:
         """Tokens of both columns, loss, gradient, its norm (by which the trainer clips), AdamW."""
-        optimiser = torch.optim.AdamW(self.parameters, lr=0.0, fused=True)
+        optimiser = torch.optim.AdamW(self.parameters, lr=STILL, weight_decay=0.0, fused=True)
         features = [self.model.preprocess(list(texts)) for texts in zip(*pairs, strict=True)]
         with self._arithmetic():
             value = self.loss(features, torch.zeros(0))

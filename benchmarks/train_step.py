@@ -250,6 +250,7 @@ class Run:
         key = {"part": part, "side": side, "case": case}
         if "error" in answer:
             self.failed[side, case] = answer["error"]
+            say(f"  {side}, {case}: failed: {answer['error']}")
             if self.done(part, side, case) == 0:
                 self.record.add([{**key, "not_run": answer["error"]}])
             return
@@ -296,14 +297,16 @@ def run_case(case: Case, batch: dict[str, Any], run: Run) -> None:
         while (names := due(case, run)) and run.has_time():
             for name in [n for n in workers if n not in names and n not in _going_on(case, run)]:
                 workers.pop(name).close()
-            for name in names:
-                if name not in workers:
-                    # One after the other, or the first steps of all would be taken at once.
-                    workers[name] = Worker(Path(__file__), name)
-                    answer = workers[name].ask(do="prepare", setup=run.setup(), pairs=batch["pairs"])
-                    natives[name] = answer.get("native", "")
-                    if "error" in answer:
-                        run.add("step", name, case.name, answer, facts)
+            new = [name for name in names if name not in workers]
+            # Imports take seconds: all processes begin at once, and answer in turn.
+            workers |= {name: Worker(Path(__file__), name) for name in new}
+            for name in new:
+                workers[name].send(do="prepare", setup=run.setup(), pairs=batch["pairs"])
+            for name in new:
+                answer = workers[name].receive()
+                natives[name] = answer.get("native", "")
+                if "error" in answer:
+                    run.add("step", name, case.name, answer, facts)
             with run.turn():
                 for name in names:
                     if (name, case.name) not in run.failed:

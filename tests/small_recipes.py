@@ -127,6 +127,15 @@ RECIPES = {
         fit=changed(FIT, refresh=(Refresh("find", Use("clusters", {"k": 5}), "label", every=2.0),)),
         objective=Contrast(relation="labelled", temperature=0.2),
     ),
+    "batches from within clusters": small(
+        "stratified",
+        fit=changed(
+            FIT,
+            batch_size=20,
+            refresh=(Refresh("find", Use("clusters", {"k": 3}), "cluster", every=1.0),),
+            batching=Batching(groups="cluster", small_groups="join"),
+        ),
+    ),
     "mined negatives": small(
         "mined",
         fit=changed(FIT, refresh=(Refresh("mine", Use("mined_negatives", {"per_record": 2}), "mined", every=1.0),)),

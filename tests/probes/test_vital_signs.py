@@ -2,7 +2,9 @@
 
 import json
 import math
+from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -38,19 +40,18 @@ LN = math.log
         (nf.triplet, 0, 0, 0.2),
         (nf.energy_hinge, 0, 0, 0.2),
         (nf.sigmoid, -20, 20, LN(32) + 31 * LN(32 / 31)),
-        (nf.margin, -1, 1, 0.125),  # D = 1/2 costs the positive 1/8, and 31 negatives as much: D = 1 costs 1/2 alone
+        # At a distance d from the best score: d^2 / 2 for the positive, (margin - d)^2 / 2 for each negative within the margin.
+        (
+            partial(nf.margin, margin=0.5),
+            -1,
+            1,
+            min(d * d / 2 + 31 * max(0, 0.5 - d) ** 2 / 2 for d in np.linspace(0, 2, 9999)),
+        ),
     ],
-    ids=lambda v: getattr(v, "__name__", ""),
+    ids=["info_nce", "decoupled", "triplet", "energy_hinge", "sigmoid", "margin"],
 )
 def test_chance_level_of_each_rule(rule, low, high, want):
-    if rule is nf.margin:
-        # Among equal scores s the loss is (1 - s)^2 / 2 + 31 max(0, 0.5 - (1 - s))^2 / 2: its least value is found by hand.
-        margin = 0.5
-        want = min(d * d / 2 + 31 * max(0, margin - d) ** 2 / 2 for d in (i / 10000 for i in range(20001)))
-        found = chance_level(lambda s, b: nf.margin(s, b, margin=margin), block(32), low, high)
-    else:
-        found = chance_level(rule, block(32), low, high)
-    assert found == pytest.approx(want, rel=2e-3)
+    assert chance_level(rule, block(32), low, high) == pytest.approx(want, rel=2e-3)
 
 
 def test_chance_level_is_what_collapsed_vectors_cost_where_a_rule_ignores_shifts():
@@ -59,7 +60,9 @@ def test_chance_level_is_what_collapsed_vectors_cost_where_a_rule_ignores_shifts
         collapsed = float(nf.contrast(rule, same, same, nf.paired()))
         assert chance_level(rule, block(24)) == pytest.approx(collapsed, abs=1e-5)
     # The sigmoid does not: at its own bias equal scores cost more than they need to.
-    assert chance_level(nf.sigmoid, block(24), -20.0, 20.0) < 0.5 * float(nf.contrast(nf.sigmoid, same, same, nf.paired()))
+    assert chance_level(nf.sigmoid, block(24), -20.0, 20.0) < 0.5 * float(
+        nf.contrast(nf.sigmoid, same, same, nf.paired())
+    )
 
 
 def test_chance_and_floor_of_a_term_are_losses_of_vectors():
@@ -70,7 +73,9 @@ def test_chance_and_floor_of_a_term_are_losses_of_vectors():
     found = signs(term, torch.randn(n, n), torch.randn(n, n))
     assert found["chance"] == pytest.approx(float(nf.contrast(term, torch.ones(n, n), torch.ones(n, n))), rel=1e-4)
     assert found["floor"] == pytest.approx(float(nf.contrast(term, corners, corners)), rel=1e-4)
-    assert found["floor"] < float(nf.contrast(term, torch.eye(n), torch.eye(n))), "orthogonal vectors are not perfect yet"
+    assert found["floor"] < float(nf.contrast(term, torch.eye(n), torch.eye(n))), (
+        "orthogonal vectors are not perfect yet"
+    )
 
 
 def test_chance_counts_the_pairs_that_there_are():
@@ -126,7 +131,7 @@ def test_geometry():
     draw = torch.randn(400, 12)
     term = nf.vicreg()
     every = signs(term, draw, draw)
-    assert every["effective_rank/x"] == pytest.approx(12, abs=0.5)
+    assert every["effective_rank/x"] == pytest.approx(12, abs=0.7)
     assert every["directions/x"] == 12
     assert abs(every["mean_cosine/x"]) < 0.02
     line = signs(term, draw[:, :1] * torch.randn(12) + 3, draw)
@@ -136,7 +141,9 @@ def test_geometry():
     assert point["mean_cosine/x"] == pytest.approx(1, abs=1e-6)
     assert point["effective_rank/x"] == 0
     assert point["deviation/x"] == 0 < point["deviation/y"]
-    assert "deviation/x" not in signs(nf.Scored(nf.info_nce, nf.paired()), draw, draw), "angles are what is compared there"
+    assert "deviation/x" not in signs(nf.Scored(nf.info_nce, nf.paired()), draw, draw), (
+        "angles are what is compared there"
+    )
 
 
 def test_bad_rows_are_counted():
@@ -172,7 +179,7 @@ def test_a_gap_between_streams():
     level = signs(nf.Scored(nf.info_nce, nf.paired()), x, x)
     assert shifted["gap/x-y"] > 2 > 0.1 > level["gap/x-y"]
     assert level["pair_cosine/x-y"] == pytest.approx(1, abs=1e-5)
-    assert "gap/x-y" not in signs(nf.barlow_objective if hasattr(nf, "barlow_objective") else nf.vicreg(), x, x)
+    assert "gap/x-y" not in signs(nf.vicreg(), x, x), "coordinates have no gap"
 
 
 def test_a_memory_is_full_or_empty_moves_or_stands_still_and_grows_old():
@@ -247,8 +254,14 @@ def test_every_kind_of_term_and_rows_gives_plain_numbers():
         (nf.byol((("x", "y"),)), {"x": x, "y": x}),
         (nf.Scored(nf.info_nce, nf.paired()), {"x": empty, "y": empty}),
         (nf.Scored(nf.info_nce, None, own=torch.randn(32, 3, 8)), {"x": x, "y": x}),
-        (nf.Scored(nf.mv_info_nce, nf.multi_view(), row="record", keys_from=None), {"x": x.with_columns(view=torch.zeros(32))}),
-        (nf.Scored(nf.info_nce, nf.paired(), edits=[nf.hardest(3)]), {"x": x, "y": x.with_vectors(torch.randn(32, 8))}),
+        (
+            nf.Scored(nf.mv_info_nce, nf.multi_view(), row="record", keys_from=None),
+            {"x": x.with_columns(view=torch.zeros(32))},
+        ),
+        (
+            nf.Scored(nf.info_nce, nf.paired(), edits=[nf.hardest(3)]),
+            {"x": x, "y": x.with_vectors(torch.randn(32, 8).bfloat16())},
+        ),
     ):
         found = vital_signs(rows, objective)
         assert json.loads(json.dumps(found, allow_nan=False)) == found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,16 +95,24 @@ def _print_settings(recipe: Recipe, as_json: bool) -> None:
     settings: dict[str, Any] = {}
     parts = settings_of_parts(recipe)
     for name, value in leaves(recipe).items():
-        plain = isinstance(value, (int, float, str, bool, type(None)))
-        settings[name] = value if plain else getattr(value, "__name__", str(value))
-        prefix = name.removesuffix(".part") + "."
-        if name.endswith(".part") or name in ("objective.rule", "objective.relation"):
+        settings[name] = _shown(value)
+        prefix = name.removesuffix(".part").removesuffix("views")
+        prefix += "" if prefix.endswith(".") else "."
+        if name.endswith((".part", ".views")) or name in ("objective.rule", "objective.relation"):
             settings |= {k: v for k, v in parts.items() if k.startswith(prefix)}
     if as_json:
         print_json(settings)
     else:
         width = max(map(len, settings))
-        print("\n".join(f"{name:<{width}}  {value}" for name, value in settings.items()))
+        text = {name: json.dumps(v) if isinstance(v, (list, tuple)) else v for name, v in settings.items()}
+        print("\n".join(f"{name:<{width}}  {value}" for name, value in text.items()))
+
+
+def _shown(value: Any) -> Any:
+    """What is said of a setting: of parts their names, since their options are settings of their own."""
+    if isinstance(value, tuple):
+        return [_shown(getattr(item, "part", item)) for item in value]
+    return value if isinstance(value, (int, float, str, bool, type(None))) else getattr(value, "__name__", str(value))
 
 
 def _print(made: Trained, report: Path) -> None:

@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from nearfar.core.errors import DataError, UsageError
+from nearfar.core.ragged import offsets_of, taken
 from nearfar.core.rows import Rows
 
 Pooling = Literal["nodes", "mean", "sum"]
@@ -151,8 +151,8 @@ class Graphs:
                     where=f"record {number}",
                     remedy="give all graphs the same features",
                 )
-        nodes = functional.pad(torch.tensor([len(g) for g in graphs], dtype=torch.int64).cumsum(0), (1, 0))
-        ends = functional.pad(torch.tensor([g.edges.shape[1] for g in graphs], dtype=torch.int64).cumsum(0), (1, 0))
+        nodes = offsets_of(torch.tensor([len(g) for g in graphs], dtype=torch.int64))
+        ends = offsets_of(torch.tensor([g.edges.shape[1] for g in graphs], dtype=torch.int64))
         first = nodes.tolist()
         return cls(
             torch.cat([g.x.float() for g in graphs]) if graphs else torch.zeros(0, features or 1),
@@ -169,12 +169,11 @@ class Graphs:
 
     def take(self, index: Any) -> Graphs:
         """The graphs at `index` [n], in that order."""
-        number = torch.arange(len(self))[index] if isinstance(index, slice) else torch.as_tensor(index).long().cpu()
-        node, nodes, moved = _ranges(self.nodes, number)
-        edge, ends, _ = _ranges(self.ends, number)
         device = self.x.device
-        shift = moved.repeat_interleave(ends.diff()).to(device)
-        node, edge = node.to(device), edge.to(device)
+        number = torch.arange(len(self))[index] if isinstance(index, slice) else torch.as_tensor(index).long().cpu()
+        (node, nodes), (edge, ends) = taken(self.nodes, number), taken(self.ends, number)
+        moved = nodes[:-1] - self.nodes[:-1][number]
+        shift, node, edge = (t.to(device) for t in (moved.repeat_interleave(ends.diff()), node, edge))
         return Graphs(self.x[node], self.edges[:, edge] + shift, nodes, ends, self.ids[node])
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Graphs:
@@ -225,12 +224,3 @@ def checked_pooling(pooling: Any) -> Pooling:
     if pooling not in ("nodes", "mean", "sum"):
         raise UsageError(f"no pooling {pooling!r}", where="encoder.pooling", remedy="there are nodes, mean and sum")
     return pooling
-
-
-def _ranges(starts: Tensor, number: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Where the items of the chosen graphs lie, where each graph then starts, and by how much its items have moved."""
-    start = starts[number]
-    length = starts[number + 1] - start
-    made = functional.pad(length.cumsum(0), (1, 0))
-    moved = made[:-1] - start
-    return torch.arange(int(made[-1])) - moved.repeat_interleave(length), made, moved

@@ -2,17 +2,46 @@
 
 What is prepared once for a whole batch must not be padded to the longest of all: memory and work would follow the longest record.
 Kept end to end, any records are taken out at no more than their own size, and the padding is that of the micro-batch.
+`taken` and `offsets_of` are the arithmetic of it, for whatever else lies end to end: bags of units, the nodes of graphs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 from torch.nn import functional
+
+R = TypeVar("R", bound="Ragged")
+
+
+def offsets_of(lengths: Int[Tensor, " n"]) -> Int[Tensor, " m"]:
+    """[n + 1] where each of n arrays that lie end to end begins, and the end of the last.
+
+    >>> offsets_of(torch.tensor([3, 0, 1])).tolist()
+    [0, 3, 3, 4]
+    """
+    return functional.pad(lengths.cumsum(0), (1, 0))
+
+
+def taken(offsets: Int[Tensor, " m"], index: Any) -> tuple[Int[Tensor, " items"], Int[Tensor, " k"]]:
+    """The places of the items of the arrays at `index`, one array after the other, and the offsets that these then have.
+
+    index  a slice, or numbers of arrays, of which negative ones count from the end
+
+    >>> places, offsets = taken(torch.tensor([0, 3, 3, 4]), [-1, 0])
+    >>> places.tolist(), offsets.tolist()
+    ([3, 0, 1, 2], [0, 1, 4])
+    """
+    chosen = index if isinstance(index, slice) else torch.as_tensor(index, dtype=torch.long, device=offsets.device)
+    start, length = offsets[:-1][chosen], offsets.diff()[chosen]
+    made = offsets_of(length)
+    moved = (start - made[:-1]).repeat_interleave(length)
+    return torch.arange(len(moved), device=moved.device) + moved, made
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,35 +66,31 @@ class Ragged:
         return len(self.offsets) - 1
 
     @property
-    def lengths(self) -> Tensor:
-        """[n] int64."""
+    def lengths(self) -> Int[Tensor, " n"]:
+        """The number of steps of each array."""
         return self.offsets.diff()
 
-    def take(self, index: Any) -> Ragged:
+    def take(self: R, index: Any) -> R:
         """The arrays at `index` (a slice, or [n] numbers), in that order."""
-        if not isinstance(index, slice):
-            index = torch.as_tensor(index, dtype=torch.long, device=self.offsets.device)
-        start, length = self.offsets[:-1][index], self.lengths[index]
-        offsets = functional.pad(length.cumsum(0), (1, 0))
-        shift = (start - offsets[:-1]).repeat_interleave(length)
-        return Ragged(self.values[torch.arange(len(shift), device=shift.device) + shift], offsets)
+        places, offsets = taken(self.offsets, index)
+        return replace(self, values=self.values[places], offsets=offsets)
 
-    def to(self, device: torch.device | str) -> Ragged:
+    def to(self: R, device: torch.device | str) -> R:
         """The same arrays on a device."""
-        return Ragged(self.values.to(device), self.offsets.to(device))
+        return replace(self, values=self.values.to(device), offsets=self.offsets.to(device))
 
-    def padded(self) -> tuple[Tensor, Tensor]:
-        """Values [n t ...], zeros after the end of each, and the mask [n t] of what is real; t is the longest of these, at least 1."""
+    def padded(self, fill: float = 0, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
+        """Values [n t ...] with `fill` after the end of each, and the mask [n t] of what is real; t is the longest of these, at least 1."""
         length = self.lengths
         longest = max(1, int(length.max())) if len(self) else 1
         mask = torch.arange(longest, device=length.device) < length[:, None]
-        values = self.values.new_zeros(len(self), longest, *self.values.shape[1:])
+        values = self.values.new_full((len(self), longest, *self.values.shape[1:]), fill)
         values[mask] = self.values
-        return values, mask
+        return values.to(device), mask.to(device)
 
 
 def ragged(arrays: Sequence[Tensor]) -> Ragged:
     """Tensors [t_i ...], equal but for their length, as one `Ragged`; of no arrays at all the values have shape [0]."""
     lengths = torch.tensor([len(a) for a in arrays], dtype=torch.long)
     values = torch.cat(list(arrays)) if len(arrays) else torch.zeros(0)
-    return Ragged(values, functional.pad(lengths.cumsum(0), (1, 0)))
+    return Ragged(values, offsets_of(lengths))

@@ -117,7 +117,8 @@ def override(tree: T, setting: str) -> T:
     """A copy of the tree with one leaf replaced: `override(recipe, "fit.batch_size=512")`.
 
     The value is read by the type of the leaf. Raises UsageError that lists the names there are for a misspelt one.
-    An item of a tuple is addressed by its `name`, an option of a part directly (`encoder.dimension=128`, `objective.rule.margin=0.3`).
+    An item of a tuple is addressed by its `name` or its part (`x.colour_jitter.strength=0.3`), an option of a part directly
+    (`encoder.dimension=128`, `objective.rule.margin=0.3`).
     """
     path, equals, text = setting.partition("=")
     if not equals:
@@ -174,13 +175,25 @@ def _replace(node: Any, path: list[str], text: str, whole: str) -> Any:
                 raise UsageError(f"{head!r} has no parts", where=whole, remedy=f"set {head} itself")
             return dataclasses.replace(node, **{head: changed})
         if isinstance(value, tuple) and rest:
-            items = [_replace(v, rest, text, whole) if getattr(v, "name", None) == head else v for v in value]
+            held = [_held(v, known[field.name]) if _called(v) == head else None for v in value]
+            items = [v if h is None else _replace(h, rest, text, whole) for v, h in zip(value, held, strict=True)]
             if any(a is not b for a, b in zip(items, value, strict=True)):
                 return dataclasses.replace(node, **{field.name: tuple(items)})
     options = [f.name for f in dataclasses.fields(node) if isinstance(getattr(node, f.name), Mapping)]
     if options and not rest:
         return dataclasses.replace(node, **{options[0]: {**getattr(node, options[0]), head: _loose(text)}})
     raise UsageError(f"there is no setting {head!r}", where=whole, remedy=_nearest(head, list(_children(node))))
+
+
+def _called(item: Any) -> Any:
+    """What an item of a tuple is addressed by: its name, or that of its part."""
+    return item if isinstance(item, str) else getattr(item, "name", None) or getattr(item, "part", None)
+
+
+def _held(item: Any, kind: Any) -> Any:
+    """An item that has settings: a part that is a name alone becomes one with options, where the tuple may hold such."""
+    holder = next(filter(None, map(_holder, get_args(kind))), None) if isinstance(item, str) else None
+    return holder(item) if holder is not None else None if isinstance(item, str) else item
 
 
 def _holder(kind: Any) -> type | None:

@@ -176,11 +176,16 @@ class Order:
             buckets=batching.buckets,
         )
 
-    def with_groups(self, groups: Any, step: int = 0) -> Order:
+    @property
+    def start(self) -> tuple[int, int]:
+        """The step and the epoch that this order begins with: (0, 0), unless its groups were changed on the way."""
+        return self._start
+
+    def with_groups(self, groups: Any, step: int = 0, *, epoch: int | None = None) -> Order:
         """The same with other groups [n], such as clusters of a model that has learned since; None: no groups.
 
-        It holds from `step` on, which begins a new epoch and new passes; what that epoch's number and draws are depends on
-        `step` and on the orders before, so a run that resumes makes the same calls in their order.
+        It holds from `step` on, which begins a new epoch and new passes. The number of that epoch follows from the orders before,
+        unless it is given: a run that resumes gives step and epoch of the `start` that it wrote down.
         """
         made = object.__new__(Order)
         made.__dict__.update(self.__dict__)
@@ -188,7 +193,8 @@ class Order:
         table = self._table
         made._table = Columns(table.number, group, table.ids, table.label, table.cost)
         step = self._step(step) if step else 0
-        made._begin((step, self.epoch_of(step - 1) + 1) if step else (0, 0))
+        begins = self.epoch_of(step - 1) + 1 if step and epoch is None else epoch or 0
+        made._begin((step, begins))
         return made
 
     def epoch_of(self, step: int) -> int:

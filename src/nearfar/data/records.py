@@ -64,11 +64,16 @@ class Records:
     def __len__(self) -> int:
         return len(next(iter(self.fields.values())))
 
-    def many(self, name: str, index: Sequence[int] | np.ndarray) -> list[Any]:
-        """The items of a field at `index`, in that order. Raises UsageError for a field that is not there."""
+    def many(self, name: str, index: Sequence[int] | np.ndarray, *, prompted: bool = True) -> list[Any]:
+        """The items of a field at `index`, in that order. Raises UsageError for a field that is not there.
+
+        `prompted` False leaves out what a source puts before its texts.
+        """
         if name not in self.fields:
             raise UsageError(f"these records have no field {name!r}", remedy=f"the fields are {', '.join(self.fields)}")
         values = self.fields[name]
+        if not prompted:
+            values = getattr(values, "unprompted", values)
         numbers = np.asarray(index, dtype=np.int64).tolist()
         reader = getattr(values, "many", None)
         return list(reader(numbers)) if reader is not None else [values[i] for i in numbers]
@@ -115,6 +120,11 @@ class Taken(Sequence[Any]):
         if isinstance(index, slice):
             return Taken(self._values, self._index[index])
         return self._values[int(self._index[index])]
+
+    @property
+    def unprompted(self) -> Sequence[Any]:
+        """The same items without what is put before them, where anything is."""
+        return Taken(getattr(self._values, "unprompted", self._values), self._index)
 
     def many(self, index: Sequence[int]) -> list[Any]:
         """The items at `index`."""

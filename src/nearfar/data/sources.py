@@ -120,6 +120,11 @@ class Joined(Sequence[Any]):
                 made[place] = self._prompted(part, item)
         return made
 
+    @property
+    def unprompted(self) -> Joined:
+        """The same without prompts: equal texts of two sources are equal there."""
+        return Joined(self._parts, [""] * len(self._parts), self._names)
+
     def _first(self, part: int) -> int:
         return int(self._ends[part - 1]) if part else 0
 

@@ -30,6 +30,7 @@ from torch.nn import functional
 
 from nearfar.core.card import Card
 from nearfar.core.errors import DataError, UsageError
+from nearfar.core.ragged import taken
 from nearfar.core.rows import Rows
 from nearfar.core.text_fields import FIELD
 from nearfar.encoders.shared.tokenizing import Vocabulary
@@ -57,12 +58,7 @@ class Bags:
 
     def take(self, index: Any) -> Bags:
         """The texts at `index` [n], in that order."""
-        chosen = index if isinstance(index, slice) else torch.as_tensor(index, dtype=torch.long)
-        number = torch.arange(len(self))[chosen]  # so that -1 is the last one
-        start = self.offsets[number]
-        length = self.offsets[number + 1] - start
-        offsets = functional.pad(length.cumsum(0), (1, 0))
-        place = torch.arange(int(offsets[-1])) + (start - offsets[:-1]).repeat_interleave(length)
+        place, offsets = taken(self.offsets, index)
         return Bags(self.ids[place], self.amounts[place], offsets)
 
 

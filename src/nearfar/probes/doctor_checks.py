@@ -51,7 +51,7 @@ LIMITS = {
     "fall": 0.1,
     # Strangers of one stream are nearer to one another than partners across streams, by more than a tenth of the cosine.
     "gap": 0.1,
-    # Held-out figures a tenth worse than at their best, at three measurements in a row, while the training loss fell.
+    # Held-out figures (means of three in a row) a tenth worse than at their best beyond their noise, while the training loss fell.
     "overfitting": 0.1,
     # A positive drawn at random lies in the lower half every second time: one in twenty there means one in ten is no positive.
     "lower_half": 0.05,
@@ -425,15 +425,17 @@ def _modality_gap(seen: Seen) -> Iterator[Reading]:
 def _overfitting(seen: Seen) -> Iterator[Reading]:
     for figure, sign in (("dev_loss", -1.0), ("mrr", 1.0)):
         held = [(int(h["step"]), h[figure]) for h in seen.history.held if figure in h]
-        if len(held) < 4:
+        if len(held) < 6:
             continue
-        place = max(range(len(held)), key=lambda i: sign * held[i][1])
-        step, best = held[place]
-        later = held[place + 1 :]
-        if len(later) < 3:
-            yield Reading(0.0, "", "", "")
-            continue
-        worse = min(sign * (best - value) for _, value in later[-3:]) / max(abs(best), 1e-12)
+        # Means of three in a row: the best of many noisy figures looks better than any of them is.
+        values = [v for _, v in held]
+        means = [sum(three) / 3 for three in zip(values, values[1:], values[2:], strict=False)]
+        place = max(range(len(means)), key=lambda i: sign * means[i])
+        step, best, last = held[place + 1][0], means[place], means[-1]
+        # Noise by second differences, which a steady trend leaves at zero; a mean of three has 1 / sqrt(3) of it, two means differ by more.
+        bends = [abs(a - 2 * b + c) for a, b, c in zip(values, values[1:], values[2:], strict=False)]
+        noise = median(bends) / (0.6745 * math.sqrt(6))
+        worse = (sign * (best - last) - 2 * noise * math.sqrt(2 / 3)) / max(abs(best), 1e-12)
         before = [b.mean for b in seen.history.blocks if b.first <= step][-5:]
         end = seen.ending()
         fell = sum(before) / len(before) - end[0] if before and end is not None else 0.0
@@ -441,10 +443,10 @@ def _overfitting(seen: Seen) -> Iterator[Reading]:
         share = f"{epochs * step / seen.history.last:.3g}" if epochs else "FEWER"
         yield Reading(
             _ratio(worse, LIMITS["overfitting"]) if fell > 0 else 0.0,
-            f"on held-out records {figure} was {best:.4g} at step {step} and is {later[-1][1]:.4g}, while the training loss fell on",
+            f"on held-out records {figure} was {best:.4g} around step {step} and is {last:.4g}, while the training loss fell on",
             "the model learns these records by heart",
             f"--set {seen.settings.name}.epochs={share}, or --set {seen.settings.name}.keep=best; more data, or more dropout, helps more",
-            {"best": best, "now": later[-1][1], "best_step": float(step)},
+            {"best": best, "now": last, "best_step": float(step)},
             step,
         )
 

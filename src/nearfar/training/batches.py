@@ -282,7 +282,7 @@ class Batches:
         number = torch.from_numpy(record)
         if len(extra) or feed.more:
             own = torch.cat([torch.zeros(feed.copies * len(index)), torch.ones(len(owner))]).bool()
-            columns |= {"negative": own, **self._columns_of_more(feed, columns, own, extra)}
+            columns |= {"negative": own, **self._columns_of_more(feed, columns, own, index)}
             # The chance of a further row is its own: of its record and its place among that record's further rows.
             place = np.concatenate([np.zeros(feed.copies * len(index), np.int64), _places(owner)])
             number = torch.where(own, -(number * MORE + torch.from_numpy(place) + 1), number)
@@ -319,17 +319,25 @@ class Batches:
         return [item for some in lists for item in some], np.repeat(index, [len(some) for some in lists])
 
     def _columns_of_more(
-        self, feed: Feed, columns: dict[str, Tensor], own: Tensor, extra: list[Any]
+        self, feed: Feed, columns: Mapping[str, Tensor], own: Tensor, index: np.ndarray
     ) -> dict[str, Tensor]:
-        """Ids of texts of further rows are their own: not those of the record that they belong to."""
-        changed = {}
+        """What columns say of further rows: they belong to their record, but their text and what is known of it are their own."""
+        changed: dict[str, Any] = {}
         if "query" in columns and feed.field != "query":
-            changed["query"] = torch.where(own, -1, columns["query"])
-        if feed.field in columns and extra and all(isinstance(item, str) for item in extra):
-            ids = columns[feed.field].clone()
-            ids[own] = torch.from_numpy(string_ids(extra))
-            changed[feed.field] = ids
-        return changed
+            changed["query"] = -1  # a document of no query
+        if feed.more in self.records.columns:
+            numbers = self.records.columns[feed.more][index].reshape(len(index), -1)
+            for name in set(self.records.columns) - {"query", feed.more}:
+                changed[name] = torch.from_numpy(self.records.columns[name][numbers[numbers >= 0]])
+        elif feed.more in self.records.fields and feed.field in columns:
+            texts = [t for some in self.records.many(feed.more, index, prompted=False) for t in some]
+            if all(isinstance(text, str) for text in texts):
+                changed[feed.field] = torch.from_numpy(string_ids(texts))
+        made = {}
+        for name, values in changed.items():
+            made[name] = columns[name].clone()
+            made[name][own] = values
+        return made
 
     def _prepare_once(self, source: Source) -> None:
         feed = source.feed

@@ -81,6 +81,7 @@ class Loop:
         state.prepared = self.prepared
         self.learner: Learner = self.prepared.learner
         self.batches, self.total = self.prepared.batches, self.prepared.steps
+        self.per_epoch = self.batches.order.steps_per_epoch  # as it begins: clusters that change do not move what is counted by epochs
         self.chosen = self._plan()
         self.micro_batch = self.chosen.micro_batch if self.chosen is not None else cast("int | None", stage.micro_batch)
         if stage.shard:
@@ -202,7 +203,7 @@ class Loop:
 
     def _segments(self) -> Iterator[tuple[int, int]]:
         """Stretches of steps between two refreshes of a column."""
-        per_epoch = self.batches.order.steps_per_epoch
+        per_epoch = self.per_epoch
         periods = [max(1, round(refresh.every * per_epoch)) for refresh in self.stage.refresh]
         first = self.step
         while first < self.total:
@@ -212,11 +213,13 @@ class Loop:
 
     def _refresh(self, step: int) -> None:
         """Columns whose time has come, of what the towers are now."""
-        per_epoch = self.batches.order.steps_per_epoch
+        per_epoch = self.per_epoch
         due = [r for r in self.stage.refresh if step % max(1, round(r.every * per_epoch)) == 0]
         if due:
             self.columns |= refreshed(due, self.batches, self.seed, self.state.ranks)
             self.batches.with_columns(**self.columns)
+            if self.stage.batching.groups in {refresh.write for refresh in due}:
+                self.batches.order = self.batches.order.with_groups(self.columns[self.stage.batching.groups], step)
             self.learner.train()
 
     def _gradient(self, step: int, streams: Mapping[str, Any]) -> Step:
@@ -313,7 +316,7 @@ class Loop:
         stage, held_out = self.stage, self.state.held_out
         if not stage.measure or held_out is None:
             return
-        period = max(1, round(stage.measure * self.batches.order.steps_per_epoch))
+        period = max(1, round(stage.measure * self.per_epoch))
         if self.step % period and self.step != self.total:
             return
         self.learner.eval()
@@ -359,6 +362,7 @@ class Loop:
         tensors |= {f"column.{k}": torch.from_numpy(np.ascontiguousarray(v)) for k, v in self.columns.items()}
         if self.batches.unusable.entries:
             numbers["unusable"] = self.batches.unusable.entries
+        numbers["order"] = list(self.batches.order.start)
         return Checkpoint(self.state.stage, self.stage.name, self.step, tensors, numbers)
 
     def _save(self) -> None:
@@ -390,7 +394,7 @@ class Loop:
         if made is None:
             # What was logged by a run that died before its first checkpoint is run and logged again.
             self.history = [] if run is None else run.rewind(self.stage.name, 0)
-            if not self.state.stage:
+            if self.state.fitted is None:  # what an earlier stage found stays
                 self.batches.unusable.rewind(())
             return 0
         restore(made, self.learner, self.optimiser)
@@ -399,6 +403,11 @@ class Loop:
         self.columns = {name: tensor.numpy() for name, tensor in made.under("column").items()}
         if self.columns:
             self.batches.with_columns(**self.columns)
+        if self.stage.batching.groups in self.columns:
+            step, epoch = made.numbers["order"]
+            self.batches.order = self.batches.order.with_groups(
+                self.columns[self.stage.batching.groups], step, epoch=epoch
+            )
         self.batches.unusable.rewind(made.numbers.get("unusable", ()))
         if run is not None:
             self.history = run.rewind(self.stage.name, made.step)

@@ -106,18 +106,6 @@ class Learner(nn.Module):
         self.teachers = nn.ModuleDict()
         self.paths: dict[str, Path] = {}
         for feed in self.feeds:
-            if feed.tower not in self.towers:
-                raise UsageError(
-                    f"the stream {feed.name!r} goes through a tower {feed.tower!r} that is not there",
-                    where=f"{feed.name}.tower",
-                    remedy=f"there are {', '.join(self.towers)}",
-                )
-            if feed.head and feed.head not in self.heads:
-                raise UsageError(
-                    f"the stream {feed.name!r} has a head {feed.head!r} that is not there",
-                    where=f"{feed.name}.head",
-                    remedy=f"there are {', '.join(self.heads) or 'none'}",
-                )
             _refuse_global_head(feed, self.heads[feed.head] if feed.head else None)
             tower, head = self._weights(feed)
             of_inputs = [v for v in views.get(feed.name, ()) if getattr(v, "on_inputs", False)]

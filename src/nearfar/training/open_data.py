@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,20 +22,24 @@ from nearfar.data.pair_table import PairTable
 from nearfar.data.pairs import pairs
 from nearfar.data.records import Records
 from nearfar.data.split import split
+from nearfar.training.several import LARGE, is_several, open_several
 
-LARGE = 1 << 30  # bytes of a file that is read record by record instead of as a whole
 FIELDS = {"images": "image", "audio": "audio", "texts": "text"}  # what the records of a kind are called
 FEWEST = 20  # records below which none is held out
 
 
 @dataclass(frozen=True)
 class Opened:
-    """Training and held-out records, and the whole; `names` are the columns of the source that were read."""
+    """Training and held-out records, and the whole; `names` are the columns of the source that were read.
+
+    `sources`: of several data sets, what reading each of them again takes.
+    """
 
     records: Records
     held_out: Records | None
     whole: Records
     names: tuple[str, ...]
+    sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def open_data(
@@ -47,7 +51,7 @@ def open_data(
     bad_records: Path | None = None,
     held_out: Any = None,
 ) -> Opened:
-    """Records of a recipe's kind, and what is held out of them.
+    """Records of a recipe's kind, and what is held out of them. Several data sets of pairs are a mapping of their names.
 
     `held_out` records (or a PairTable) of one's own replace the random share. Raises DataError for data that cannot be used,
     UsageError for data of another kind than the recipe's.
@@ -56,6 +60,8 @@ def open_data(
         raise UsageError(
             "there is no data to train on", where="data", remedy="pass a file, a list of pairs, arrays, or a DataFrame"
         )
+    if is_several(data) and (recipe.data == "pairs" or all(isinstance(d, (str, os.PathLike)) for d in data.values())):
+        return _several(recipe, data, columns, on_bad, bad_records, held_out)
     if recipe.data == "pairs" and not isinstance(data, Records) and not _is_large(data):
         return _pairs(recipe, pairs(data, columns, on_bad=on_bad, bad_records=bad_records), held_out)
     bad = BadRecords(on_bad, bad_records) if on_bad == "skip" else None
@@ -79,6 +85,28 @@ def _pairs(recipe: Recipe, table: PairTable, held_out: Any) -> Opened:
     except DataError:  # all hang together by shared texts: everything is for training, and nothing is measured
         return Opened(table.records(), None, table.records(), table.columns)
     return Opened(rest.records(), part.records(), table.records(), table.columns)
+
+
+def _several(
+    recipe: Recipe,
+    data: Mapping[str, Any],
+    columns: str | Sequence[str] | None,
+    on_bad: Literal["raise", "skip"],
+    bad_records: Path | None,
+    held_out: Any,
+) -> Opened:
+    if recipe.data != "pairs":
+        raise UsageError(
+            f"{recipe.name} learns from {recipe.data}, and several data sets are for recipes of pairs",
+            where="data",
+            remedy="give one data set; one folder may hold several",
+        )
+    records, about = open_several(data, columns, on_bad=on_bad, bad_records=bad_records)
+    if held_out is not None:
+        part = held_out.records() if isinstance(held_out, PairTable) else held_out
+        return Opened(records, part, records, (), about)
+    rest, part = split_records(records, recipe.held_out, recipe.seed)
+    return Opened(rest, part, records, (), about)
 
 
 def _opened(kind: str, data: Any, columns: str | Sequence[str] | None, bad: BadRecords | None) -> Records:
@@ -122,7 +150,9 @@ def _named(records: Records, field: str) -> Records:
 
 
 def split_records(records: Records, share: float, seed: int) -> tuple[Records, Records | None]:
-    """(training records, held-out records or None): by a draw a record. Records that share the id of a text stay together."""
+    """(training records, held-out records or None): by a draw a record. Records that share the id of a text stay together, and are
+    all for training where they are more than the share.
+    """
     n = len(records)
     if share <= 0 or n < FEWEST:
         return records, None
@@ -132,7 +162,9 @@ def split_records(records: Records, share: float, seed: int) -> tuple[Records, R
         if ids is not None and ids.ndim == 1 and ids.dtype.kind == "i":
             group = _joined(group, ids)
     first = np.unique(group, return_inverse=True)[1]
-    chosen = draws(int(first.max()) + 1, seed, "split", 0)[first] < share * 2.0**64
+    sizes = np.bincount(first)
+    drawn = draws(len(sizes), seed, "split", 0) < share * 2.0**64
+    chosen = (drawn & (sizes <= max(1.0, share * n)))[first]
     if not chosen.any() or chosen.all():
         return records, None
     return records.take(np.flatnonzero(~chosen)), records.take(np.flatnonzero(chosen))

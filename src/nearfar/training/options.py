@@ -75,6 +75,12 @@ def settings_of_parts(recipe: Recipe) -> dict[str, Any]:
     for head in recipe.heads:
         maker = resolve(head.part, "heads")
         found |= {f"{head.name}.{k}": v for k, v in (options_of(maker) | dict(head.options)).items()}
+    for feed in recipe.streams:
+        for view in feed.views:
+            if isinstance(view, (str, Use)):
+                use = use_of(view)
+                known = options_of(resolve(use.part, "views")) | dict(use.options)
+                found |= {f"{feed.name}.{use.part}.{k}": v for k, v in known.items()}
     objective = recipe.objective
     if isinstance(objective, Use):
         maker = resolve(objective.part, "objectives")

@@ -37,6 +37,8 @@ class Prepared:
 def towers_of(recipe: Recipe, records: Records) -> tuple[dict[str, Any], dict[str, Any]]:
     """Encoders fitted to the records that go through them, and heads, with fresh weights."""
     uses = {"encoder": recipe.encoder} | {t.name: Use(t.part, t.options) for t in recipe.towers}
+    for feed in recipe.streams:
+        _refuse_unknown(feed, uses, {head.name: head for head in recipe.heads})
     towers: dict[str, Any] = {}
     for name, use in uses.items():
         seen: dict[str, Any] = {}
@@ -55,7 +57,7 @@ def towers_of(recipe: Recipe, records: Records) -> tuple[dict[str, Any], dict[st
         torch.manual_seed(recipe.seed + 2)
         for head in recipe.heads:
             users = [feed for feed in recipe.streams if feed.head == head.name]
-            if not users:
+            if not users or users[0].tower not in towers:
                 raise UsageError(f"no stream goes through the head {head.name!r}", where=head.name, remedy="remove it")
             dimension = towers[users[0].tower].dimension
             heads[head.name] = made(Use(head.part, head.options), "heads", head.name, dimension)
@@ -75,9 +77,14 @@ def prepare(
     """The learner and the batches of a stage. Raises UsageError for streams, parts or columns that are not there."""
     refreshed = {refresh.write for refresh in stage.refresh}
     feeds = [_with_what_there_is(feed, records, refreshed) for feed in stage.streams or recipe.streams]
+    for feed in feeds:
+        _refuse_unknown(feed, towers, heads)
     views = {feed.name: _views(feed, records) for feed in feeds}
     batch = min(stage.batch_size, len(records))
-    order = Order.of(stage.batching, batch, records.columns, recipe.seed)
+    batching = stage.batching
+    if batching.groups in refreshed and batching.groups not in records.columns:
+        batching = replace(batching, groups=None)  # the first refresh comes before the first step
+    order = Order.of(batching, batch, records.columns, recipe.seed, n=len(records))
     steps = max(1, stage.min_steps, round(stage.epochs * order.steps_per_epoch))
     spec = stage.objective or recipe.objective
     first = next((f for f in feeds if isinstance(spec, Contrast) and f.name == spec.x), feeds[0])
@@ -95,6 +102,16 @@ def prepare(
     chosen = sources(feeds, learner.paths, views)
     batches = Batches(records, chosen, order, seed=recipe.seed, workers=stage.workers, ranks=ranks, bad=bad)
     return Prepared(learner, batches, batch, steps)
+
+
+def _refuse_unknown(feed: Feed, towers: Mapping[str, Any], heads: Mapping[str, Any]) -> None:
+    for kind, name, there in (("tower", feed.tower, towers), ("head", feed.head, heads)):
+        if name and name not in there:
+            raise UsageError(
+                f"the stream {feed.name!r} goes through a {kind} {name!r} that is not there",
+                where=f"{feed.name}.{kind}",
+                remedy=f"there are {', '.join(there) or 'none'}",
+            )
 
 
 def _with_what_there_is(feed: Feed, records: Records, refreshed: set[str]) -> Feed:

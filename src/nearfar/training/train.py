@@ -27,6 +27,7 @@ from nearfar.data.bad_records import BadRecords
 from nearfar.data.pair_table import PairTable
 from nearfar.data.records import Note, Records
 from nearfar.execution.ranks import Ranks
+from nearfar.probes.retrieval import Retrieval
 from nearfar.training.checkpoint import load_checkpoint
 from nearfar.training.fit import Fitted
 from nearfar.training.held_out import counterparts, measure, summary
@@ -42,7 +43,9 @@ from nearfar.training.state import Progress, State
 
 @dataclass(frozen=True)
 class Trained:
-    """What `train_run` gives back: the model, its run directory, how the fit went, the held-out figures, the doctor's findings."""
+    """What `train_run` gives back: the model, its run directory, how the fit went, the held-out figures and, behind them, the rank
+    of every query, the doctor's findings, and which of the processes this is.
+    """
 
     model: Model
     run: Run
@@ -50,6 +53,7 @@ class Trained:
     records: Records
     held_out: Records | None
     figures: dict[str, Any]
+    retrieval: Retrieval | None = None
     notes: tuple[Note, ...] = ()
     findings: tuple[Any, ...] = ()
     rank: int = 0
@@ -162,7 +166,8 @@ def train_run(
 def _finished(state: State, run: Run, config: dict[str, Any], opened: Opened) -> Trained:
     model = state.model.eval()
     fitted = state.fitted or Fitted(0, 0, [], 0.0)
-    figures = _figures(state)
+    retrieval = _measured(state)
+    figures = {} if retrieval is None else summary(retrieval)
     model.about = {
         **config,
         "steps": fitted.steps,
@@ -176,17 +181,18 @@ def _finished(state: State, run: Run, config: dict[str, Any], opened: Opened) ->
         model.save(run.model)
     findings = tuple(state.findings)
     rank = 0 if state.ranks is None else state.ranks.rank
-    return Trained(model, run, fitted, state.records, state.held_out, figures, opened.whole.notes, findings, rank)
+    notes = opened.whole.notes
+    return Trained(model, run, fitted, state.records, state.held_out, figures, retrieval, notes, findings, rank)
 
 
-def _figures(state: State) -> dict[str, Any]:
-    """What the held-out records say of the model, with intervals; {} where there are too few."""
+def _measured(state: State) -> Retrieval | None:
+    """What the held-out records say of the model; None where there are too few."""
     part = state.held_out
     if part is None or len(part) < 2:
-        return {}
+        return None
     if state.recipe.data == "pairs":
-        return summary(measure(state.model, part))
-    return {} if state.prepared is None else summary(counterparts(state.prepared, part))
+        return measure(state.model, part)
+    return None if state.prepared is None else counterparts(state.prepared, part)
 
 
 def _state(

@@ -34,7 +34,6 @@ from nearfar.core.recipe import Recipe
 from nearfar.core.tree import leaves, to_json
 from nearfar.data.records import Records
 from nearfar.probes.statistics import Paired, paired
-from nearfar.training.held_out import measure
 from nearfar.training.open_data import open_data, split_records
 from nearfar.training.train import Trained, recipe_of, train_run
 
@@ -389,6 +388,8 @@ class _Search:
             )
             if made.fitted.interrupted:
                 return False
+            if not made.figures:
+                raise DataError("the development records are too few to measure anything", remedy="give more data")
             scores = self._scores(made)
             if scores is not None:
                 np.save(directory / SCORES, scores, allow_pickle=False)
@@ -406,9 +407,9 @@ class _Search:
 
     def _scores(self, made: Trained) -> NDArray[np.float64] | None:
         """The metric of each development record, where single records can be measured."""
-        if self.recipe.data != "pairs":
+        found = made.retrieval
+        if found is None:
             return None
-        found = measure(made.model, self.development)
         return np.asarray(found.reciprocal_ranks if self.metric == "mrr" else found.recalls(10), dtype=np.float64)
 
     def _write(self, entry: dict[str, Any]) -> None:

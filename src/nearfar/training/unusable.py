@@ -76,11 +76,9 @@ class Unusable:
         """A run goes on from a checkpoint that knew these: what was found later will be found again."""
         if self.bad.on_bad != "skip":
             return
-        lines = self._lines()
         self._know(list(entries))
-        kept = [line for line in lines if "record" not in line] + self.entries
-        if self._writes and lines != kept:
-            assert self.bad.path is not None
+        kept = [line for line in self._lines() if "record" not in line] + self.entries
+        if self._writes and self.bad.path is not None and Path(self.bad.path).exists():
             write_text(Path(self.bad.path), "".join(json.dumps(line) + "\n" for line in kept))
 
     @property

@@ -18,7 +18,7 @@ from nearfar.data.order import Order
 from nearfar.probes.vital_signs import tower_norms, vital_signs
 from small_world import world
 
-EVERY = 20
+EVERY = 10
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Setup:
     towers: Mapping[str, nn.Module]
     records: int
     batch: int = 64
-    steps: int = 80
+    steps: int = 50
     rate: float = 0.003
     optimiser: Any = torch.optim.Adam
     also: tuple[nn.Parameter, ...] = ()
@@ -64,7 +64,7 @@ def run(setup: Setup) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         if setup.after is not None:
             setup.after(step)
         entries.append(entry)
-        if setup.held_out is not None and step % 25 == 0:
+        if setup.held_out is not None and step % 15 == 0:
             entries.append({"stage": "fit", "step": step, **setup.held_out()})
     config = {
         "recipe": {
@@ -156,7 +156,7 @@ def text(pairs, same_text="left_out", **options):
         return {name: nf.Stream(encoder, inputs.take(index), columns) for name, inputs in sides.items()}
 
     term = scored(temperature=options.pop("temperature", 0.05), relation=relation, both_ways=True)
-    return Setup(term, streams, {"encoder": encoder}, len(pairs), **{"rate": 0.01, "steps": 100, **options})
+    return Setup(term, streams, {"encoder": encoder}, len(pairs), **{"rate": 0.01, **options})
 
 
 class Teacher:
@@ -333,24 +333,24 @@ def strangers(rule, temperature=0.1, **options):
     return Setup(term, streams, {"x": first, "y": second}, 1024, also=also, objective_config={"rule": rule})
 
 
-def sick_chance_info_nce():
+def sick_chance_level_info_nce():
     return strangers("info_nce", both_ways=True)
 
 
-def sick_chance_sigmoid():
+def sick_chance_level_sigmoid():
     bias = nn.Parameter(torch.tensor(-4.0))
     return strangers("sigmoid", bias=lambda: bias, also=(bias,))
 
 
-def sick_chance_triplet():
+def sick_chance_level_triplet():
     return strangers("triplet", 1.0)
 
 
-def sick_chance_decoupled():
+def sick_chance_level_decoupled():
     return strangers("decoupled")
 
 
-def sick_chance_margin():
+def sick_chance_level_margin():
     return strangers("margin", 1.0)
 
 
@@ -396,7 +396,7 @@ def sick_temperature_low():
     return Setup(scored(temperature=0.001), views(tower, digits()[0]), {"encoder": tower}, 1797)
 
 
-def sick_temperature_runs_down():
+def sick_temperature_low_learned():
     """Easy pairs, and a temperature that learns a hundred times as fast as the tower."""
     x, _ = factors()
     tower = mlp(48, 96, 32)
@@ -405,7 +405,7 @@ def sick_temperature_runs_down():
     return Setup(term, two_towers(tower, tower, x, x), {"encoder": tower}, len(x), also=(log_t,), also_rate=1.0)
 
 
-def sick_temperature_runs_up():
+def sick_temperature_high_learned():
     """Pairs that have nothing in common, and towers that hardly learn: the temperature flees upwards."""
     log_t = nn.Parameter(torch.tensor(0.07).log())
     setup = strangers("info_nce", lambda: log_t.exp(), also=(log_t,))
@@ -434,7 +434,7 @@ def sick_dead_queue():
 def sick_stale_queue():
     """No teacher, a queue of many epochs' keys, and a tower that runs."""
     tower = mlp(64, 128, 64)
-    return Setup(scored(keys=nf.queue(1500)), views(tower, digits()[0]), {"encoder": tower}, 1797, batch=32, rate=0.03)
+    return Setup(scored(keys=nf.queue(1500)), views(tower, digits()[0]), {"encoder": tower}, 1797, batch=32, rate=0.03, steps=80)
 
 
 def sick_stale_queue_repeats():
@@ -496,18 +496,18 @@ def sick_overfitting():
         two_towers(first, second, x, y),
         {"x": first, "y": second},
         128,
-        steps=200,
+        steps=150,
         held_out=held_out(first, second, 0.7),
     )
 
 
 def sick_wrong_positives():
     """Three pairs of ten have the document of another."""
-    x, y = factors(8192, noise=0.1)
+    x, y = factors(4096, noise=0.1)
     wrong = torch.arange(len(x)) % 10 < 3
     y[wrong] = y[wrong].roll(1, 0)
     first, second = mlp(48, 96, 32), mlp(32, 96, 32)
-    return Setup(scored(both_ways=True), two_towers(first, second, x, y), {"x": first, "y": second}, len(x), steps=240)
+    return Setup(scored(both_ways=True), two_towers(first, second, x, y), {"x": first, "y": second}, len(x), steps=120)
 
 
 def sick_no_positives():
