@@ -65,7 +65,7 @@ FACE = {
     "lazy_records": "nearfar.data.lazy",
     "load": "nearfar.training.load",
     "log_weighted": "nearfar.maths.similarity",
-    "mine": "nearfar.training.mine",
+    "mine": "nearfar.mining.mine",
     "negative_distance": "nearfar.maths.similarity",
     "negative_squared_distance": "nearfar.maths.similarity",
     "pairs": "nearfar.data.pairs",

@@ -108,6 +108,7 @@ from nearfar.maths.similarity import log_weighted as log_weighted
 from nearfar.maths.similarity import negative_distance as negative_distance
 from nearfar.maths.similarity import negative_squared_distance as negative_squared_distance
 from nearfar.maths.similarity import with_teacher as with_teacher
+from nearfar.mining.mine import mine as mine
 from nearfar.objectives.adaptive_heads import adaptive_heads as adaptive_heads
 from nearfar.objectives.alignment import alignment as alignment
 from nearfar.objectives.attraction_repulsion import attraction_repulsion as attraction_repulsion
@@ -182,7 +183,6 @@ from nearfar.relations.teacher_soft import teacher_soft as teacher_soft
 from nearfar.relations.temporal import temporal as temporal
 from nearfar.search.flat import FlatIndex as FlatIndex
 from nearfar.training.load import load as load
-from nearfar.training.mine import mine as mine
 from nearfar.training.train import train as train
 from nearfar.training.tune import tune as tune
 from nearfar.transforms.whiten import whiten as whiten

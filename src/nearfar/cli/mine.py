@@ -69,8 +69,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Mine, write, say what was found."""
     from nearfar.data.lazy import lazy_records
+    from nearfar.mining.mine import mine
     from nearfar.training.load import load
-    from nearfar.training.mine import mine
 
     corpus: Any = None
     if args.corpus:

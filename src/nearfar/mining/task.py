@@ -12,7 +12,7 @@ from nearfar.core.errors import DataError, UsageError
 from nearfar.core.ids import string_ids
 from nearfar.data.cells import text
 from nearfar.data.records import Records
-from nearfar.training.mine_choice import Rules
+from nearfar.mining.choice import Rules
 
 PROBED = 8  # texts by whose vectors a model without a fingerprint is known
 

@@ -37,10 +37,10 @@ from nearfar.data.bad_records import BadRecords
 from nearfar.data.lazy import lazy_pairs
 from nearfar.data.pairs import pairs
 from nearfar.data.records import Records
-from nearfar.training.mine_candidates import candidates, guided
-from nearfar.training.mine_choice import COUNTS, Rules, sampled, window
-from nearfar.training.mine_task import Search, Task
-from nearfar.training.work_folder import WorkFolder
+from nearfar.mining.candidates import candidates, guided
+from nearfar.mining.choice import COUNTS, Rules, sampled, window
+from nearfar.mining.task import Search, Task
+from nearfar.mining.work_folder import WorkFolder
 
 FORMAT, VERSION = "nearfar-mined", 1
 Progress = Callable[[int, int, str], None]

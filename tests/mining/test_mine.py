@@ -16,8 +16,8 @@ from nearfar.core.errors import DataError, NearfarError, ResourceError, UsageErr
 from nearfar.data.lazy import lazy_pairs
 from nearfar.data.pairs import pairs
 from nearfar.data.records import Records
-from nearfar.training import mine_candidates
-from nearfar.training.mine import mine
+from nearfar.mining.mine import mine
+from nearfar.mining import candidates as mine_candidates
 
 N = 60
 
@@ -427,7 +427,7 @@ def test_a_model_without_a_fingerprint_is_known_by_its_vectors(tmp_path):
 SLOW = """
 import sys, time
 import numpy as np
-from nearfar.training.mine import mine
+from nearfar.mining.mine import mine
 
 class Slow:
     fingerprint, asked, pause = "slow", 0, 0
