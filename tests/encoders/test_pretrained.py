@@ -436,3 +436,16 @@ def test_prepared_texts_are_ragged(bert) -> None:
     tokens = model.prepare(TEXTS)
     assert isinstance(tokens, Tokens)
     assert len(tokens.ids) == tokens.lengths.sum() < len(TEXTS) * tokens.lengths.max()
+
+
+def test_a_hidden_layer_is_that_of_the_transformer(bert) -> None:
+    made = encoder(bert, pooling="cls").eval()
+    inputs = made.prepare(TEXTS[:3])
+    ids, mask = inputs.padded(made.pad)
+    with torch.no_grad():
+        states = made.model(input_ids=ids, attention_mask=mask.long(), output_hidden_states=True).hidden_states
+        for layer in (0, 1, -1):
+            assert torch.allclose(made(inputs, layer=layer).vectors, states[layer][:, 0], atol=1e-6)
+        assert not torch.allclose(made(inputs, layer=1).vectors, made(inputs, layer=0).vectors, atol=1e-3)
+        with pytest.raises(UsageError, match="no layer 9"):
+            made(inputs, layer=9)

@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from small_recipes import RECIPES, Noise, changed, small, table
-from small_world import world, write_jsonl
 
 import nearfar as nf
 from nearfar.core.recipe import Contrast, Feed
@@ -13,6 +11,8 @@ from nearfar.data.records import Records
 from nearfar.execution.ranks import Ranks
 from nearfar.training.prepare import prepare, towers_of
 from nearfar.training.train import train_run
+from small_recipes import RECIPES, Noise, changed, small, table
+from small_world import world, write_jsonl
 
 
 def batches(recipe, records, **changes):
@@ -140,6 +140,7 @@ def batches_of_all(recipe, records):
         ((Feed("x", "row"), Feed("y", "row", tower="other")), "'other'"),
         ((Feed("x", "row", head="other"),), "'other'"),
         ((Feed("x", "row", views=("no_such_view",)),), "no_such_view"),
+        ((Feed("x", "row"), Feed("y", "row", layer=1, through="stopped")), "last layer only"),
         ((Feed("x", "row", through="stopped"), Feed("y", "row", through="frozen")), "gradient"),
     ],
 )

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from small_recipes import ENCODER, FIT, VIEWS, X, Y, changed, table
 
 import nearfar as nf
 from nearfar.core.recipe import Contrast, Feed, Recipe, Use
 from nearfar.core.stage import Decode, Measure, Refresh, Transform
 from nearfar.training.train import train_run
+from small_recipes import ENCODER, FIT, VIEWS, X, Y, changed, table
 
 CONTRAST = Contrast(temperature=0.2)
 
@@ -108,3 +108,10 @@ def test_bfloat16_trains_to_the_same_loss_within_noise(tmp_path):
     gap = abs(np.mean(losses["float32"][-6:]) - np.mean(losses["bfloat16"][-6:]))
     assert gap < max(0.05, abs(np.mean(losses["float32"][-6:]) - np.mean(other[-6:])))
     assert losses["float32"] != losses["bfloat16"], "nothing was computed in bfloat16"
+
+
+def test_compile_is_asked_of_every_encoder_and_of_nothing_else(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, *a, **k: asked.append(type(self).__name__))
+    train_run(staged(changed(FIT, epochs=1, compile=True)), table(), out=tmp_path / "run")
+    assert asked == ["Mlp"]

@@ -150,20 +150,28 @@ class Pretrained(nn.Module):
             )
         return tokens
 
-    def forward(self, inputs: Tokens, side: str = "query") -> Rows:
-        """One row a text: vectors [n dimension]; for "tokens" [n t dimension] with the mask of the real ones."""
+    def forward(self, inputs: Tokens, side: str = "query", layer: int | None = None) -> Rows:
+        """One row a text: vectors [n dimension]; for "tokens" [n t dimension] with the mask of the real ones.
+
+        With `layer`, the pooled states after that layer of the transformer (0: its embeddings; -1: the last), without what lies on top.
+        Raises UsageError for a layer that is not there.
+        """
         device = self.model.get_input_embeddings().weight.device
         if not len(inputs):
             # The library's models do not take an empty batch, and a sharded one must be called as often on every rank.
-            return self.forward(Tokens.of([[self.pad]]), side).take(slice(0, 0))
+            return self.forward(Tokens.of([[self.pad]]), side, layer).take(slice(0, 0))
         ids, mask = inputs.padded(self.pad, device)
         # Nothing of a model that is frozen needs to be kept for a gradient.
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self._still):
-            states = self.model(input_ids=ids, attention_mask=mask.long(), **self._options).last_hidden_state
+            options = {**self._options, "output_hidden_states": layer is not None}
+            given = self.model(input_ids=ids, attention_mask=mask.long(), **options)
+            states = given.last_hidden_state if layer is None else _state(given.hidden_states, layer)
         made = pooled(states, mask, self.setup.pooling)
+        if layer is not None:
+            return made
         vectors = made.vectors
-        for layer in self.layers:
-            vectors = layer(vectors)
+        for linear in self.layers:
+            vectors = linear(vectors)
         if self.setup.normalize:
             vectors = functional.normalize(vectors, dim=-1)
         if made.mask is not None:
@@ -242,6 +250,14 @@ class Pretrained(nn.Module):
                 parameter.requires_grad_("lora_" in name)
         if self._still:
             self.model.eval()
+
+
+def _state(states: Sequence[Tensor], layer: int) -> Tensor:
+    if not -len(states) <= layer < len(states):
+        raise UsageError(
+            f"there is no layer {layer}", where="layer", remedy=f"give one from 0 to {len(states) - 1}, or -1 for the last"
+        )
+    return states[layer]
 
 
 def _tied_again(encoder: Pretrained, _: Any) -> None:

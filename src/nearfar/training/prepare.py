@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -98,6 +99,8 @@ def prepare(
         columns=frozenset(records.columns),
         seed=recipe.seed,
     )
+    for feed in feeds:
+        _refuse_layer(feed, towers[feed.tower])
     learner = Learner(towers, heads, feeds, objective, views, bfloat16=stage.precision == "bfloat16")
     chosen = sources(feeds, learner.paths, views)
     batches = Batches(records, chosen, order, seed=recipe.seed, workers=stage.workers, ranks=ranks, bad=bad)
@@ -112,6 +115,15 @@ def _refuse_unknown(feed: Feed, towers: Mapping[str, Any], heads: Mapping[str, A
                 where=f"{feed.name}.{kind}",
                 remedy=f"there are {', '.join(there) or 'none'}",
             )
+
+
+def _refuse_layer(feed: Feed, tower: Any) -> None:
+    if feed.layer is not None and "layer" not in inspect.signature(tower.forward).parameters:
+        raise UsageError(
+            f"the encoder {type(tower).__name__} gives out its last layer only",
+            where=f"{feed.name}.layer",
+            remedy="leave the layer out, or take an encoder that offers its layers, such as transformer or pretrained",
+        )
 
 
 def _with_what_there_is(feed: Feed, records: Records, refreshed: set[str]) -> Feed:
