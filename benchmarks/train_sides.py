@@ -98,7 +98,8 @@ def fine_tuning(setup: Setup, precision: str) -> Any:
     return Recipe(
         name="train-step",
         encoder=Use("pretrained", {"folder": setup.folder, "max_tokens": setup.max_tokens}),
-        objective=Contrast(rule="info_nce", relation="paired", temperature=TEMPERATURE, both_ways=True),
+        # Equal texts are negatives, as they are for the peers; harvested pairs have hardly any.
+        objective=Contrast("info_nce", "paired", temperature=TEMPERATURE, both_ways=True, same_text="negative"),
         stages=(
             Fit(
                 epochs=1,
@@ -150,17 +151,17 @@ def loss_curve(
 
 
 def static_training(records: Any) -> dict[str, Any]:
-    """The recipe `pairs` as it is, preparation included: pairs trained on, seconds, share of waiting."""
+    """The passes of the recipe `pairs`, preparation included: pairs trained on, seconds, those of the loop alone, share of waiting."""
     from nearfar.core.parts import resolve
     from nearfar.training.prepare import towers_of
 
-    recipe = resolve("pairs", "recipes")()
+    recipe = with_fit(resolve("pairs", "recipes")(), min_steps=0)  # which are for small data
     encoder = towers_of(recipe, records)[0]["encoder"]
     started = time.perf_counter()
     fitted = fit(recipe, records, encoder)
     seconds = time.perf_counter() - started
     batch = min(recipe.stages[0].batch_size, len(records))
-    return {"trained": fitted.steps * batch, "seconds": seconds, "waited": fitted.waited}
+    return {"trained": fitted.steps * batch, "seconds": seconds, "loop": fitted.seconds, "waited": fitted.waited}
 
 
 # sentence-transformers
@@ -182,6 +183,7 @@ class SentenceTransformers:
     def step(self, pairs: Sequence[Pair]) -> Taken:
         """Tokens of both columns, loss, gradient, its norm (by which the trainer clips), AdamW."""
         optimiser = torch.optim.AdamW(self.parameters, lr=STILL, weight_decay=0.0, fused=True)
+        optimiser.zero_grad(set_to_none=True)
         features = [self.model.preprocess(list(texts)) for texts in zip(*pairs, strict=True)]
         with self._arithmetic():
             value = self.loss(features, torch.zeros(0))

@@ -78,7 +78,7 @@ class Sizes:
     curve_tokens: int = 64
     curve_steps: int = 20
     curve_rate: float = 5e-5
-    static_pairs: int = 40_000
+    static_pairs: int = 40_000  # read; a fifth of them are copies of others
 
 
 QUICK = Sizes(
@@ -158,7 +158,7 @@ class Data:
 
     def __init__(self) -> None:
         self.pairs: list[Pair] = []
-        self.folder = tempfile.TemporaryDirectory()
+        self.warm = False
 
     def answer(self, message: dict[str, Any]) -> dict[str, Any]:
         """batches: pairs for steps and curves. static: a whole training."""
@@ -166,9 +166,11 @@ class Data:
             self.pairs = harvested(message["limit"])
         if message["do"] == "batches":
             return self.batches(Setup(**message["setup"]), message["names"], message["batch"], message["curve"])
-        records = self.records(message["case"])
-        # Few pairs of the same kind pay for first calls.
-        static_training(records.take(range(min(2048, len(records) // 2))))
+        records = self.records(message["case"], Path(message["folder"]) / "pairs.jsonl")
+        if not self.warm:
+            # Few pairs pay for first calls.
+            static_training(records.take(range(min(2048, len(records) // 2))))
+            self.warm = True
         return static_training(records)
 
     def batches(self, setup: Setup, names: list[str], batch: int, curve: int) -> dict[str, Any]:
@@ -180,17 +182,15 @@ class Data:
         encoder = nf.Pretrained.fit({}, folder=setup.folder, max_tokens=setup.max_tokens)
         return {"cases": chosen_batches(self.pairs, encoder, names, batch), "curve": self.pairs[-curve:]}
 
-    def records(self, case: str) -> Any:
+    def records(self, case: str, path: Path) -> Any:
         """All pairs: in hand, or in a file that is read record by record."""
         import nearfar as nf
         from nearfar.data.lazy import lazy_pairs
 
         if case == IN_HAND:
             return nf.pairs(self.pairs).records()
-        path = Path(self.folder.name) / "pairs.jsonl"
-        if not path.exists():
-            lines = (json.dumps({"query": query, "document": document}) for query, document in self.pairs)
-            path.write_text("\n".join(lines) + "\n", "utf-8")
+        lines = (json.dumps({"query": query, "document": document}) for query, document in self.pairs)
+        path.write_text("\n".join(lines) + "\n", "utf-8")
         return lazy_pairs(str(path), ["query", "document"])
 
 
@@ -217,7 +217,7 @@ class Run:
     minutes: float
     runs: int | None = None
     started: float = 0.0
-    longest: float = 0.0  # seconds of a turn of the present part
+    last: float = 0.0  # seconds of the last turn of the present part
 
     def __post_init__(self) -> None:
         self.started = time.monotonic()
@@ -232,10 +232,10 @@ class Run:
             "micro_batch": self.sizes.micro_batch,
         } | changes
 
-    def has_time(self, turns: int = 1) -> bool:
-        """Whether so many turns like the longest so far would end in time."""
+    def has_time(self) -> bool:
+        """Whether a turn like the last one would end in time; once one would not, none is begun."""
         spent = time.monotonic() - self.started
-        self.late = self.late or spent + turns * self.longest > 60 * self.minutes
+        self.late = self.late or spent + self.last > 60 * self.minutes
         return not self.late
 
     @contextmanager
@@ -243,7 +243,7 @@ class Run:
         """A piece of work whose time says what the next one will take."""
         begun = time.monotonic()
         yield
-        self.longest = max(self.longest, time.monotonic() - begun)
+        self.last = time.monotonic() - begun
 
     def add(self, part: str, side: str, case: str, answer: dict[str, Any], facts: dict[str, Any]) -> None:
         """Store an answer with those before it: `seconds` and what else is a figure of one turn are lists."""
@@ -255,7 +255,11 @@ class Run:
                 self.record.add([{**key, "not_run": answer["error"]}])
             return
         stored = self.record.find(**key) or {}
-        each = {n: [*stored.get(n, []), answer[n]] for n in ("seconds", "rate", "waited") if answer.get(n) is not None}
+        each = {
+            n: [*stored.get(n, []), answer[n]]
+            for n in ("seconds", "loop", "rate", "waited")
+            if answer.get(n) is not None
+        }
         once = {n: answer[n] for n in ("value", "gradient_norm", "losses", "trained") if n in answer}
         if "extra_mb" in answer:
             once["extra_mb"] = max(answer["extra_mb"], stored.get("extra_mb", 0.0))
@@ -292,7 +296,7 @@ def run_case(case: Case, batch: dict[str, Any], run: Run) -> None:
     facts |= {"pairs": len(batch["pairs"]), "max_tokens": run.sizes.max_tokens}
     workers: dict[str, Worker] = {}
     natives: dict[str, str] = {}
-    run.longest = 0.0
+    run.last = 0.0
     try:
         while (names := due(case, run)) and run.has_time():
             for name in [n for n in workers if n not in names and n not in _going_on(case, run)]:
@@ -307,21 +311,16 @@ def run_case(case: Case, batch: dict[str, Any], run: Run) -> None:
                 natives[name] = answer.get("native", "")
                 if "error" in answer:
                     run.add("step", name, case.name, answer, facts)
+            going = [name for name in names if (name, case.name) not in run.failed]
             with run.turn():
-                for name in names:
-                    if (name, case.name) not in run.failed:
-                        answer = workers[name].ask(do="step")
-                        run.add(
-                            "step",
-                            name,
-                            case.name,
-                            answer,
-                            {**facts, "precision": SIDES[name].precision, "native": natives[name]},
-                        )
-            rows = [r for r in run.record.rows if r["part"] == "step" and r["case"] == case.name and "value" in r]
-            say("\n".join([f"{case.name}, round {max(len(r['seconds']) for r in rows)}" if rows else "", *lines(rows)]))
-            if found := differing(rows):
+                answers = {name: workers[name].ask(do="step") for name in going}
+            precisions = {name: {"precision": SIDES[name].precision, "native": natives[name]} for name in going}
+            if found := differing([{"side": n, **precisions[n], **answers[n]} for n in going if "value" in answers[n]]):
                 raise SystemExit(found)
+            for name in going:
+                run.add("step", name, case.name, answers[name], {**facts, **precisions[name]})
+            rows = [r for r in run.record.rows if r["part"] == "step" and r["case"] == case.name and "value" in r]
+            say("\n".join([f"{case.name}: {', '.join(going)}", *lines(rows)]))
     finally:
         for worker in workers.values():
             worker.close()
@@ -336,7 +335,7 @@ def differing(rows: Sequence[dict[str, Any]]) -> str:
 def run_curves(pairs: list[list[str]], run: Run) -> None:
     """A training a seed in both precisions."""
     sizes, workers = run.sizes, {}
-    run.longest = 0.0
+    run.last = 0.0
     try:
         for seed in range(run.runs or SEEDS):
             case = f"seed {seed}"
@@ -360,17 +359,19 @@ def run_curves(pairs: list[list[str]], run: Run) -> None:
 
 def run_static(worker: Worker, run: Run) -> None:
     """Whole trainings of the static encoder."""
-    run.longest = 0.0
+    run.last = 0.0
     for number in range(run.runs or STATIC_RUNS):
         for case in rotated((IN_HAND, FROM_DISK), number):
             if run.done("static", f"{OURS} static", case) > number or not run.has_time():
                 continue
-            with run.turn():
-                answer = worker.ask(do="static", case=case, limit=run.sizes.static_pairs)
+            with run.turn(), tempfile.TemporaryDirectory() as folder:
+                answer = worker.ask(do="static", case=case, folder=folder, limit=run.sizes.static_pairs)
             run.add("static", f"{OURS} static", case, answer, {})
             if "seconds" in answer:
-                rate, waited = answer["trained"] / answer["seconds"], answer["waited"]
-                say(f"  static, {case:<20} {rate:8,.0f} pairs/s, waiting {waited:.1%}")
+                whole, loop = (answer["trained"] / answer[name] for name in ("seconds", "loop"))
+                say(
+                    f"  static, {case:<20} {whole:8,.0f} pairs/s, the loop alone {loop:8,.0f}, waiting {answer['waited']:.1%}"
+                )
 
 
 def lines(rows: Sequence[dict[str, Any]]) -> list[str]:

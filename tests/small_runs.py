@@ -233,7 +233,9 @@ def healthy_barlow():
 def healthy_byol():
     tower, predictor = mlp(64, 128, 64), mlp(64, 64, 64)
     towers = {"encoder": tower, "predictor": predictor}
-    return with_teacher(nf.byol(predictor=predictor), tower, 0.99, digits()[0], both=True, towers=towers, batch=128)
+    return with_teacher(
+        nf.byol(predictor=predictor), tower, 0.99, digits()[0], both=True, towers=towers, batch=64, steps=150
+    )
 
 
 def healthy_queue():
@@ -383,7 +385,7 @@ def sick_few_dimensions_line():
 
 def sick_few_dimensions_vicreg():
     tower = mlp(64, 128, 64)
-    return Setup(nf.vicreg(covariance=0.0), views(tower, digits()[0]), {"encoder": tower}, 1797, batch=128, rate=0.01)
+    return Setup(nf.vicreg(covariance=0.0), views(tower, digits()[0]), {"encoder": tower}, 1797, rate=0.01, steps=100)
 
 
 def sick_temperature_high():
@@ -434,7 +436,9 @@ def sick_dead_queue():
 def sick_stale_queue():
     """No teacher, a queue of many epochs' keys, and a tower that runs."""
     tower = mlp(64, 128, 64)
-    return Setup(scored(keys=nf.queue(1500)), views(tower, digits()[0]), {"encoder": tower}, 1797, batch=32, rate=0.03, steps=80)
+    return Setup(
+        scored(keys=nf.queue(1500)), views(tower, digits()[0]), {"encoder": tower}, 1797, batch=32, rate=0.03, steps=80
+    )
 
 
 def sick_stale_queue_repeats():

@@ -1,7 +1,8 @@
-"""Tiny pretrained models with random weights in folders, as `transformers` writes them: for tests of what reads them."""
+"""Tiny pretrained models of texts, images and sound with random weights in folders, as `transformers` writes them: for tests of what reads them."""
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -90,4 +91,95 @@ def saved(folder: Path, model, tokens: bool = True) -> str:
             transformers.PreTrainedTokenizerFast(
                 tokenizer_object=tokenizer(), **dict(zip(names, SPECIAL, strict=True))
             ).save_pretrained(folder)
+    return str(folder)
+
+
+VISION_SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 32, "patch_size": 8}
+MAPS = {"hidden_sizes": [8, 16], "depths": [1, 1]}
+CROP = {
+    "size": {"shortest_edge": 36},
+    "crop_size": {"height": 32, "width": 32},
+    "do_center_crop": True,
+    "resample": 3,
+    "image_mean": [0.5, 0.4, 0.3],
+    "image_std": [0.2, 0.3, 0.2],
+}
+
+
+def vision_config(kind: str):
+    """A small configuration of a model of images."""
+    import transformers
+
+    if kind == "clip":
+        text = {"vocab_size": 9, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+        text |= {"intermediate_size": 8, "bos_token_id": 0, "eos_token_id": 1}
+        return transformers.CLIPConfig(vision_config={**VISION_SIZES, "intermediate_size": 32}, text_config=text)
+    return {
+        "vit": lambda: transformers.ViTConfig(**VISION_SIZES, intermediate_size=32),
+        "dinov2": lambda: transformers.Dinov2Config(**VISION_SIZES),
+        "registers": lambda: transformers.Dinov2WithRegistersConfig(**VISION_SIZES),
+        "clip_vision": lambda: transformers.CLIPVisionConfig(**VISION_SIZES, intermediate_size=32),
+        "siglip": lambda: transformers.SiglipVisionConfig(**VISION_SIZES, intermediate_size=32),
+        "resnet": lambda: transformers.ResNetConfig(**MAPS, embedding_size=8),
+        "convnext": lambda: transformers.ConvNextConfig(**MAPS, num_stages=2),
+    }[kind]()
+
+
+def vision_folder(folder: Path, kind: str = "vit", preprocessing: dict = CROP) -> str:
+    """A folder with config.json, model.safetensors and preprocessor_config.json."""
+    import transformers
+
+    saved(folder, transformers.AutoModel.from_config(vision_config(kind)), tokens=False)
+    (folder / "preprocessor_config.json").write_text(json.dumps(preprocessing), "utf-8")
+    return str(folder)
+
+
+RATE = 16_000
+SPEECH_SIZES = {
+    "vocab_size": 32,
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "conv_dim": [8, 8],
+    "conv_stride": [5, 2],
+    "conv_kernel": [10, 3],
+    "num_feat_extract_layers": 2,
+    "num_conv_pos_embeddings": 8,
+    "num_conv_pos_embedding_groups": 2,
+    "layerdrop": 0.0,
+}
+
+
+def speech_config(kind: str):
+    """A small configuration of a model of sound; "base" normalises over time, "large" does not."""
+    import transformers
+
+    if kind == "whisper":
+        return transformers.WhisperConfig(
+            d_model=16,
+            encoder_layers=1,
+            decoder_layers=1,
+            encoder_attention_heads=2,
+            decoder_attention_heads=2,
+            encoder_ffn_dim=16,
+            decoder_ffn_dim=16,
+        )
+    return {
+        "base": lambda: transformers.Wav2Vec2Config(**SPEECH_SIZES),
+        "large": lambda: transformers.Wav2Vec2Config(
+            **SPEECH_SIZES, feat_extract_norm="layer", do_stable_layer_norm=True
+        ),
+        "hubert": lambda: transformers.HubertConfig(**SPEECH_SIZES, feat_extract_norm="layer"),
+        "data2vec": lambda: transformers.Data2VecAudioConfig(**{**SPEECH_SIZES, "num_conv_pos_embeddings": 2}),
+    }[kind]()
+
+
+def speech_folder(folder: Path, kind: str = "large") -> str:
+    """A folder with config.json, model.safetensors and preprocessor_config.json."""
+    import transformers
+
+    saved(folder, transformers.AutoModel.from_config(speech_config(kind)), tokens=False)
+    settings = {"sampling_rate": RATE, "do_normalize": kind in ("large", "hubert")}
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings), "utf-8")
     return str(folder)

@@ -9,6 +9,7 @@ from PIL import Image
 
 import nearfar as nf
 from nearfar.core.errors import DataError, UsageError
+from nearfar.data.bad_records import BadRecords
 from nearfar.data.image_folder import image_folder
 
 
@@ -44,7 +45,7 @@ def test_folders_are_classes(classes, check):
     assert records.columns["label"].dtype == np.int64
     assert len(set(records.columns["image_id"].tolist())) == 5
     notes = " ".join(map(str, records.notes))
-    assert "2 files that are no images" in notes
+    assert "2 files that are no image " in notes
     assert "1 .txt" in notes
     assert "'empty'" in notes
 
@@ -98,7 +99,7 @@ def test_a_flat_folder_has_no_labels(tmp_path):
 
 def test_images_beside_classes_have_no_class(classes):
     save(classes / "stray.png", 7)
-    with pytest.raises(DataError, match="1 images lie beside") as caught:
+    with pytest.raises(DataError, match="1 image files lie beside") as caught:
         image_folder(classes)
     assert caught.value.where.endswith("stray.png")
     records = image_folder(classes, labels=False)
@@ -120,7 +121,7 @@ def test_a_copy_is_noticed(classes):
     records = image_folder(classes)
     ids = dict(zip(names(records, classes), records.columns["image_id"].tolist(), strict=True))
     assert ids["dog/copy.png"] == ids["cat/c.png"] != ids["dog/a.JPG"]
-    assert any("1 of 6 images repeat another" in str(note) for note in records.notes)
+    assert any("1 of 6 files repeat another" in str(note) for note in records.notes)
 
 
 def broken(root):
@@ -137,7 +138,7 @@ def test_a_broken_file_stops_everything_or_is_counted(classes, tmp_path):
         image_folder(classes)
     assert caught.value.where == str(classes / "cat/fake.jpg")
     listed = tmp_path / "bad_records.jsonl"
-    records = image_folder(classes, on_bad="skip", bad_records=listed, bad_share=0.5)
+    records = image_folder(classes, bad=BadRecords("skip", listed, 0.5))
     assert len(records) == 5
     assert records.columns["label"].tolist() == [0, 1, 1, 2, 2]
     rows = [json.loads(line) for line in listed.read_text().splitlines()]
@@ -145,12 +146,12 @@ def test_a_broken_file_stops_everything_or_is_counted(classes, tmp_path):
     assert all(row["reason"] and row["remedy"] for row in rows)
     assert any("3 bad records were left out" in str(note) for note in records.notes)
     with pytest.raises(DataError, match=r"more than the 10\.0% allowed"):
-        image_folder(classes, on_bad="skip", bad_share=0.1)
+        image_folder(classes, bad=BadRecords("skip", share=0.1))
 
 
 def test_a_look_at_headers_alone_misses_what_is_cut_off(classes):
     broken(classes)
-    records = image_folder(classes, check="header", on_bad="skip", bad_share=0.5)
+    records = image_folder(classes, check="header", bad=BadRecords("skip", share=0.5))
     assert "dog/cut.png" in names(records, classes)
     assert "cat/fake.jpg" not in names(records, classes)
 
@@ -202,22 +203,22 @@ def test_bad_rows_of_a_table_are_named(classes, tmp_path):
     table, listed = write_table(classes / "t.jsonl", rows), tmp_path / "bad.jsonl"
     with pytest.raises(DataError, match="line 3"):  # rows are read before files
         image_folder(table)
-    records = image_folder(table, on_bad="skip", bad_records=listed, bad_share=0.6)
+    records = image_folder(table, bad=BadRecords("skip", listed, 0.6))
     assert list(records.fields["caption"]) == ["a dog", "a cat"]
     assert records.columns["label"].tolist() == [1, 0]
     where = [json.loads(line)["where"] for line in listed.read_text().splitlines()]
     assert [w.split(", ")[1] for w in where] == ["line 3", "line 4", "line 2"]
     assert where[2].endswith("none.png")
     with pytest.raises(DataError, match="3 of 5 records"):
-        image_folder(table, on_bad="skip", bad_share=0.5)
+        image_folder(table, bad=BadRecords("skip", share=0.5))
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda root: root / "nowhere", "no such folder"),
-        (lambda root: root / "cat/notes.txt", "no folder of images"),
-        (lambda root: root / "empty", "holds no images"),
+        (lambda root: root / "cat/notes.txt", "no folder of image files"),
+        (lambda root: root / "empty", "holds no image files"),
         (lambda root: root / "list.csv", "header and no record"),
         (lambda root: write_table(root / "t.jsonl", [{"picture": "a.png"}]), 'columns="file,caption"'),
     ],

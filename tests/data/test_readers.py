@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import os
-from multiprocessing.reduction import ForkingPickler
 
 import pyarrow
 import pyarrow.parquet
@@ -14,7 +13,6 @@ import pytest
 from nearfar.core.errors import DataError, NearfarError, ResourceError
 from nearfar.data import lines
 from nearfar.data.bad_records import BadRecords
-from nearfar.data.jsonl import JsonlFile
 from nearfar.data.readers import read
 from nearfar.data.record import MissingColumn
 
@@ -339,56 +337,6 @@ def test_bad_records_that_cannot_be_written(tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", [{"question": "", "answer": "a"}])
     with pytest.raises(ResourceError, match="cannot be written"):
         list(read(path, PAIR, bad=BadRecords("skip", tmp_path / "nowhere" / "bad.jsonl")))
-
-
-# Random access.
-
-
-def test_a_jsonl_file_gives_any_record_without_the_others(tmp_path):
-    rows = [{"question": f"q{i} ä", "answer": "x" * (i % 7 + 1)} for i in range(50)]
-    path = tmp_path / "a.jsonl"
-    path.write_text("\ufeff" + "\n\n".join(json.dumps(r, ensure_ascii=False) for r in rows), encoding="utf-8")
-    file = JsonlFile(path, PAIR)
-    assert len(file) == 50
-    assert [file[i].values for i in (49, 0, 13, -1)] == [rows[49], rows[0], rows[13], rows[49]]
-    assert [r.values for r in file] == rows
-    assert file[13].number == 1 + 2 * 13
-    assert file[13].values != rows[12]  # an index off by one would be seen
-    with pytest.raises(IndexError):
-        file[50]
-
-
-def test_a_jsonl_file_can_be_sent_to_a_worker_and_names_bad_lines(tmp_path):
-    path = tmp_path / "a.jsonl"
-    path.write_bytes(b'{"question":"a","answer":"b"}\n{"question":"c"\n\xff\n{"question":"d","answer":1}\n')
-    file = ForkingPickler.loads(ForkingPickler.dumps(JsonlFile(path, PAIR)))
-    assert file[0].values == {"question": "a", "answer": "b"}
-    for i, (what, where) in enumerate([("no JSON", "line 2"), ("UTF-8", "line 3"), ("a number", "line 4")], start=1):
-        with pytest.raises(DataError) as caught:
-            file[i]
-        assert what in caught.value.what
-        assert where in caught.value.where
-
-
-def test_a_jsonl_file_notices_that_it_changed(tmp_path):
-    path = write_jsonl(tmp_path / "a.jsonl")
-    file = JsonlFile(path)
-    assert file[1].values == ROWS[1]
-    with open(path, "ab") as f:
-        f.write(b'{"question": "new"}\n')
-    with pytest.raises(DataError, match="changed since"):
-        file[1]
-    path.unlink()
-    with pytest.raises(ResourceError):
-        file[1]
-
-
-def test_a_jsonl_file_refuses_what_it_cannot_index(tmp_path):
-    with pytest.raises(NearfarError, match="no random access"):
-        JsonlFile(write_jsonl(tmp_path / "a.jsonl.gz", opened=gzip.open))
-    (tmp_path / "blank.jsonl").write_text("\n\n")
-    with pytest.raises(DataError, match="no record"):
-        JsonlFile(tmp_path / "blank.jsonl")
 
 
 def test_reading_imports_neither_torch_nor_pyarrow(tmp_path, in_process):

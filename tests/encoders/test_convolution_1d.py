@@ -12,7 +12,7 @@ from torch import nn
 import nearfar as nf
 from nearfar.core.errors import DataError, UsageError
 from nearfar.core.model import Model
-from nearfar.core.ragged import Ragged, ragged
+from nearfar.core.ragged import Ragged
 from nearfar.encoders.convolution_1d import Convolution1d
 from nearfar.execution.micro_batches import micro_batches
 from nearfar.maths.masked_group_norm import MaskedGroupNorm
@@ -148,11 +148,11 @@ def test_units_do_not_matter_and_constant_channels_are_ignored():
 
 def test_what_is_missing_is_seen_and_not_taken_for_the_mean():
     model = encoder("holes")
-    assert model.missing
+    assert model.setup.missing
     filled = [np.where(np.isnan(s), model.mean, s) for s in HOLES]
     assert not torch.allclose(vectors(model, HOLES), vectors(model, filled), atol=1e-3)
     none = Convolution1d.fit({"query": SERIES})
-    assert not none.missing
+    assert not none.setup.missing
     with pytest.raises(DataError, match=r"missing \(NaN\).*record 1.*missing=True"):
         none.prepare([SERIES[0], HOLES[0]])
     assert Convolution1d.fit({"query": SERIES}, missing=True).prepare([HOLES[0]]).values.isnan().any()
@@ -282,23 +282,3 @@ def test_it_learns_to_tell_frequencies_apart_whatever_the_phase_and_length():
     right = (torch.as_tensor(labels)[(x @ y.T).argmax(1)] == torch.as_tensor(labels)).float().mean()
     assert losses[-1] < losses[0] - 0.5
     assert right > 0.9
-
-
-def test_ragged_takes_and_pads():
-    whole = ragged([torch.arange(3.0), torch.zeros(0), torch.tensor([7.0, 8.0])])
-    assert whole.lengths.tolist() == [3, 0, 2]
-    for index, lengths, values in [
-        ([2, 0], [2, 3], [7, 8, 0, 1, 2]),
-        (slice(1, None), [0, 2], [7, 8]),
-        (torch.tensor([2, 2]), [2, 2], [7, 8, 7, 8]),
-        (np.array([-1]), [2], [7, 8]),
-        ([], [], []),
-    ]:
-        taken = whole.take(index)
-        assert taken.lengths.tolist() == lengths
-        assert taken.values.tolist() == values
-    values, mask = whole.padded()
-    assert values.tolist() == [[0, 1, 2], [0, 0, 0], [7, 8, 0]]
-    assert mask.sum(1).tolist() == [3, 0, 2]
-    assert ragged([torch.ones(2, 5)]).padded()[0].shape == (1, 2, 5)
-    assert ragged([]).padded()[0].shape == (0, 1)

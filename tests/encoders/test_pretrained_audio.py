@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
@@ -15,58 +14,14 @@ from nearfar.core.model import Model
 from nearfar.core.ragged import Ragged
 from nearfar.encoders.pretrained_audio import PretrainedAudio
 from nearfar.execution.micro_batches import take
-from tiny_models import saved
+from tiny_models import RATE, SPEECH_SIZES, saved, speech_folder
 
-RATE = 16_000
 KINDS = ("base", "large", "hubert", "data2vec", "whisper")
-SIZES = {
-    "vocab_size": 32,
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "conv_dim": [8, 8],
-    "conv_stride": [5, 2],
-    "conv_kernel": [10, 3],
-    "num_feat_extract_layers": 2,
-    "num_conv_pos_embeddings": 8,
-    "num_conv_pos_embedding_groups": 2,
-    "layerdrop": 0.0,
-}
-
-
-def configuration(kind: str):
-    import transformers
-
-    if kind == "whisper":
-        return transformers.WhisperConfig(
-            d_model=16,
-            encoder_layers=1,
-            decoder_layers=1,
-            encoder_attention_heads=2,
-            decoder_attention_heads=2,
-            encoder_ffn_dim=16,
-            decoder_ffn_dim=16,
-        )
-    return {
-        "base": lambda: transformers.Wav2Vec2Config(**SIZES),
-        "large": lambda: transformers.Wav2Vec2Config(**SIZES, feat_extract_norm="layer", do_stable_layer_norm=True),
-        "hubert": lambda: transformers.HubertConfig(**SIZES, feat_extract_norm="layer"),
-        "data2vec": lambda: transformers.Data2VecAudioConfig(**{**SIZES, "num_conv_pos_embeddings": 2}),
-    }[kind]()
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory) -> dict[str, str]:
-    import transformers
-
-    made = {}
-    for kind in KINDS:
-        folder = tmp_path_factory.mktemp(kind)
-        made[kind] = saved(folder, transformers.AutoModel.from_config(configuration(kind)), tokens=False)
-        settings = {"sampling_rate": RATE, "do_normalize": kind in ("large", "hubert")}
-        (folder / "preprocessor_config.json").write_text(json.dumps(settings), "utf-8")
-    return made
+    return {kind: speech_folder(tmp_path_factory.mktemp(kind), kind) for kind in KINDS}
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +166,7 @@ def test_wrong_calls_and_folders(folders, tmp_path) -> None:
     with pytest.raises(DataError, match=re.escape("8000 samples a second, and the model reads 16000 [side 'query']")):
         PretrainedAudio.fit({"query": Slow([np.zeros(900)])}, folder=folders["base"])
     PretrainedAudio.fit({"query": [np.zeros(900)]}, folder=folders["base"])  # it does not say its rate
-    adapted = transformers.Wav2Vec2Model(transformers.Wav2Vec2Config(**SIZES, add_adapter=True))
+    adapted = transformers.Wav2Vec2Model(transformers.Wav2Vec2Config(**SPEECH_SIZES, add_adapter=True))
     folder = saved(tmp_path / "adapted", adapted, tokens=False)
     (Path(folder) / "preprocessor_config.json").write_text("{}", "utf-8")
     with pytest.raises(DataError, match="is not read here"):

@@ -15,50 +15,14 @@ from nearfar.core.errors import DataError, UsageError
 from nearfar.core.model import Model
 from nearfar.encoders.pretrained_image import PretrainedImage
 from nearfar.encoders.shared.preprocessing import ImagePreprocessing, read_preprocessing
-from tiny_models import saved
+from tiny_models import CROP, saved, vision_folder
 
-SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 32, "patch_size": 8}
-MAPS = {"hidden_sizes": [8, 16], "depths": [1, 1]}
-CROP = {
-    "size": {"shortest_edge": 36},
-    "crop_size": {"height": 32, "width": 32},
-    "do_center_crop": True,
-    "resample": 3,
-    "image_mean": [0.5, 0.4, 0.3],
-    "image_std": [0.2, 0.3, 0.2],
-}
 KINDS = ("vit", "dinov2", "registers", "clip_vision", "clip", "siglip", "resnet", "convnext")
-
-
-def configuration(kind: str):
-    import transformers
-
-    if kind == "clip":
-        text = {"vocab_size": 9, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
-        text |= {"intermediate_size": 8, "bos_token_id": 0, "eos_token_id": 1}
-        return transformers.CLIPConfig(vision_config={**SIZES, "intermediate_size": 32}, text_config=text)
-    return {
-        "vit": lambda: transformers.ViTConfig(**SIZES, intermediate_size=32),
-        "dinov2": lambda: transformers.Dinov2Config(**SIZES),
-        "registers": lambda: transformers.Dinov2WithRegistersConfig(**SIZES),
-        "clip_vision": lambda: transformers.CLIPVisionConfig(**SIZES, intermediate_size=32),
-        "siglip": lambda: transformers.SiglipVisionConfig(**SIZES, intermediate_size=32),
-        "resnet": lambda: transformers.ResNetConfig(**MAPS, embedding_size=8),
-        "convnext": lambda: transformers.ConvNextConfig(**MAPS, num_stages=2),
-    }[kind]()
-
-
-def write(folder: Path, kind: str, preprocessing: dict = CROP) -> str:
-    import transformers
-
-    saved(folder, transformers.AutoModel.from_config(configuration(kind)), tokens=False)
-    (folder / "preprocessor_config.json").write_text(json.dumps(preprocessing), "utf-8")
-    return str(folder)
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory) -> dict[str, str]:
-    return {kind: write(tmp_path_factory.mktemp(kind), kind) for kind in KINDS}
+    return {kind: vision_folder(tmp_path_factory.mktemp(kind), kind) for kind in KINDS}
 
 
 @pytest.fixture(scope="module")
@@ -266,7 +230,7 @@ def test_wrong_calls_and_folders(folders, tmp_path) -> None:
     with pytest.raises(UsageError, match="is none"):
         encoder(str(tmp_path / "nowhere"))
     with pytest.raises(DataError, match="does not read what its preprocessing makes"):
-        encoder(write(tmp_path / "size", "vit", {**CROP, "crop_size": 24}))
+        encoder(vision_folder(tmp_path / "size", "vit", {**CROP, "crop_size": 24}))
     text = transformers.BertConfig(
         vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8
     )

@@ -16,8 +16,8 @@ from nearfar.core.errors import DataError, NearfarError, ResourceError, UsageErr
 from nearfar.data.lazy import lazy_pairs
 from nearfar.data.pairs import pairs
 from nearfar.data.records import Records
-from nearfar.mining.mine import mine
 from nearfar.mining import candidates as mine_candidates
+from nearfar.mining.mine import mine
 
 N = 60
 

@@ -7,7 +7,6 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
-from small_recipes import FIT, Noise, changed, small, table
 
 from nearfar.core.errors import DataError, UsageError
 from nearfar.core.recipe import Feed
@@ -19,6 +18,7 @@ from nearfar.training import fit
 from nearfar.training.prepare import prepare, towers_of
 from nearfar.training.train import train_run
 from nearfar.training.unusable import Unusable
+from small_recipes import FIT, Noise, changed, small, table
 
 MARK = 77.0
 N, BAD = 300, (13, 222)  # 2 of 300 are below the share of 1 % that is allowed
@@ -247,7 +247,9 @@ def test_above_the_share_the_run_stops_at_the_step_that_meets_one_too_many(tmp_p
     made = skipping(spec, marked(bad[:3]), out=tmp_path / "fine")
     assert made.fitted.steps == made.fitted.total
     with monkeypatch.context() as patch:
-        patch.setattr(Unusable, "_know", lambda self, entries: vars(self).update(entries=[*entries], known=np.array([])))
+        patch.setattr(
+            Unusable, "_know", lambda self, entries: vars(self).update(entries=[*entries], known=np.array([]))
+        )
         patch.setattr(Unusable, "tell", counted_again)
         with pytest.raises(DataError, match="too many"):
             train_run(spec, marked(bad[:3]), on_bad="skip", out=tmp_path / "wrong")

@@ -97,7 +97,9 @@ def test_further_rows_come_from_a_field_of_lists_or_a_column_of_numbers():
     by_number, by_list = made
     first = by_number.columns["record"][:8].tolist()
     labels = [int(records.columns["label"][i]) for r in first for i in numbers[r] if i >= 0]
-    assert by_number.columns["label"][8:].tolist() == labels, "a record that serves as a negative keeps what is known of it"
+    assert by_number.columns["label"][8:].tolist() == labels, (
+        "a record that serves as a negative keeps what is known of it"
+    )
     assert by_list.columns["label"][8:].tolist() != labels
 
 
@@ -123,14 +125,18 @@ def test_clusters_that_are_computed_anew_change_which_records_share_a_batch(tmp_
     small_ones = {c for c in set(last.tolist()) if (last == c).sum() < stage.batch_size}
     for step in range(steps.steps_per_epoch):
         together = set(last[steps.records(step)].tolist())
-        assert len(together) == 1 or together & small_ones, "batches are of one cluster, or of the small ones and a next"
+        assert len(together) == 1 or together & small_ones, (
+            "batches are of one cluster, or of the small ones and a next"
+        )
     plain = batches_of_all(recipe, made.records)
     assert all(len(set(last[plain.records(step)].tolist())) > 1 for step in range(plain.steps_per_epoch))
 
 
 def batches_of_all(recipe, records):
     towers, heads = towers_of(recipe, records)
-    return prepare(changed(recipe.fits[0], refresh=(), batching=nf.Batching()), recipe, records, towers, heads).batches.order
+    return prepare(
+        changed(recipe.fits[0], refresh=(), batching=nf.Batching()), recipe, records, towers, heads
+    ).batches.order
 
 
 @pytest.mark.parametrize(
@@ -151,7 +157,9 @@ def test_streams_that_cannot_be_are_refused_with_what_there_is(streams, message,
 
 def test_a_global_head_is_refused_as_the_head_of_a_stream(tmp_path):
     recipe = small(
-        "wrong", streams=(Feed("x", "row", head="h"), Feed("y", "row", head="h")), heads=(nf.Named("h", "batch_norm_projector"),)
+        "wrong",
+        streams=(Feed("x", "row", head="h"), Feed("y", "row", head="h")),
+        heads=(nf.Named("h", "batch_norm_projector"),),
     )
     with pytest.raises(nf.UsageError, match="mixes records"):
         train_run(recipe, table(), out=tmp_path / "run")
@@ -163,7 +171,9 @@ def test_a_hard_negative_is_known_by_its_words_whatever_prompt_its_source_has():
     recipe = nf.Recipe("prompted", nf.Use("static", {"dimension": 8}), stages=(nf.Fit(batch_size=3),), held_out=0.0)
     made = batches(recipe, records, batch_size=3).streams(0)["y"].columns
     ids = {"two": 0, "three": 0, "six": 0, "seven": 0}
-    for record, own, number in zip(made["record"].tolist(), made["negative"].tolist(), made["document"].tolist(), strict=True):
+    for record, own, number in zip(
+        made["record"].tolist(), made["negative"].tolist(), made["document"].tolist(), strict=True
+    ):
         word = texts[record][2][0] if own else texts[record][1]
         ids[word] = ids[word] or number
         assert ids[word] == number

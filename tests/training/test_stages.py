@@ -19,7 +19,10 @@ def staged(*stages, **changes):
 
 def test_a_transformation_whitens_the_published_vectors(tmp_path):
     made = train_run(
-        staged(changed(FIT, epochs=1), Transform("whiten", Use("whiten"))), table(), out=tmp_path / "run", settings=["held_out=0"]
+        staged(changed(FIT, epochs=1), Transform("whiten", Use("whiten"))),
+        table(),
+        out=tmp_path / "run",
+        settings=["held_out=0"],
     )
     plain = train_run(staged(changed(FIT, epochs=1)), table(), out=tmp_path / "plain", settings=["held_out=0"])
     rows = table().fields["row"]
@@ -68,7 +71,9 @@ def test_a_later_stage_sees_columns_and_weights_of_the_earlier_ones(tmp_path):
 
     teacher = []
     made = train_run(
-        staged(changed(FIT, name="first", epochs=2), Refresh("find", Use("clusters", {"k": 4}), "cluster"), Look(), frozen),
+        staged(
+            changed(FIT, name="first", epochs=2), Refresh("find", Use("clusters", {"k": 4}), "cluster"), Look(), frozen
+        ),
         table(),
         out=tmp_path / "run",
         callbacks=[lambda entry, learner: teacher.append(dict(learner.teachers.items()))],
@@ -84,7 +89,12 @@ def test_measure_and_decode_write_what_they_find(tmp_path):
         return {"spread": float(vectors.std())}
 
     made = train_run(
-        staged(changed(FIT, epochs=1), Measure("counterparts"), Measure("mine", spread), Decode("say", lambda state: {"said": "hello"})),
+        staged(
+            changed(FIT, epochs=1),
+            Measure("counterparts"),
+            Measure("mine", spread),
+            Decode("say", lambda state: {"said": "hello"}),
+        ),
         table(),
         out=tmp_path / "run",
     )

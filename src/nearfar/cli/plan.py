@@ -9,7 +9,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING
 
-from nearfar.cli.arguments import add_json
+from nearfar.cli.arguments import add_data, add_json, data_of
 from nearfar.cli.terminal import bold, print_json, width
 
 if TYPE_CHECKING:
@@ -32,8 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to plan for, and with how much."""
     parser.epilog = EXAMPLES
     parser.add_argument("what", nargs="?", metavar="RECIPE|MODEL", help="a recipe, a method's file, or a trained model")
-    parser.add_argument("--data", metavar="FILE", help="pairs that the encoder is measured on")
-    parser.add_argument("--columns", metavar="A,B[,C...]", help="query side, document side, explicit hard negatives")
+    add_data(parser, required=False, several=True)
     parser.add_argument("--batch", type=int, metavar="N", help="records a step (the recipe's)")
     parser.add_argument("--dimension", type=int, metavar="D", help=f"of the vectors, without an encoder ({DIMENSION})")
     parser.add_argument("--memory", metavar="SIZE", help="such as 4GB or 512MiB (80 %% of what is free now)")
@@ -104,14 +103,15 @@ def _of_encoder(args: argparse.Namespace, memory: int | None) -> Plan:
     if is_model and args.settings:
         raise UsageError("a trained model has its settings", where="--set", remedy="plan its recipe instead")
     recipe = recipe_of("pairs" if is_model else args.what, args.settings)
-    if args.data is None:
+    data, columns = data_of(args)
+    if data is None:
         raise UsageError(
             "an encoder is measured on records, and there are none",
             where="nearfar plan",
             remedy="give data as you would train on: --data my.jsonl",
         )
     recipe = replace(recipe, held_out=0.0)
-    records = open_data(recipe, args.data, args.columns).records
+    records = open_data(recipe, data, columns, on_bad=args.on_bad).records
     towers, heads = ({"encoder": load(args.what).tower("document")}, {}) if is_model else towers_of(recipe, records)
     if not recipe.fits:
         raise UsageError("this recipe fits nothing", where=args.what, remedy="there is nothing to plan")

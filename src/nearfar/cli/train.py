@@ -1,4 +1,4 @@
-"""`nearfar train`: a recipe by its name, or a method in the user's own file, on the user's pairs."""
+"""`nearfar train`: a recipe by its name, or a method in the user's own file, on the user's data."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nearfar.cli.arguments import add_data, add_json, add_quiet
+from nearfar.cli.arguments import add_data, add_json, add_quiet, data_of
 from nearfar.cli.terminal import print_json
 from nearfar.core.progress import bar
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 EXAMPLES = """examples:
   nearfar train pairs --data my.jsonl --columns question,answer
   nearfar train pairs --data my.csv --set fit.epochs=4 --set objective.temperature=0.03
+  nearfar train fine_tune --data my.jsonl --set encoder.folder=all-MiniLM-L6-v2
+  nearfar train fine_tune --data nli=nli.jsonl --data qa=qa.jsonl --set encoder.folder=e5-base     several data sets
+  nearfar train image_views --data photos/
   nearfar train ./my_method.py --data my.jsonl
   nearfar train --resume runs/pairs-1                    go on with a run, on the data it began with
   torchrun --nproc-per-node 2 -m nearfar train pairs --data my.jsonl     several processes, one batch
@@ -31,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "recipe", nargs="?", help="a recipe (`nearfar list recipes`), or a Python file that defines recipe()"
     )
-    add_data(parser, required=False)
+    add_data(parser, required=False, several=True)
     parser.add_argument(
         "--set", dest="settings", action="append", default=[], metavar="NAME=VALUE", help="change a setting; repeatable"
     )
@@ -55,13 +58,18 @@ def run(args: argparse.Namespace) -> int:
     if args.show_settings:
         _print_settings(recipe_of(args.recipe or "pairs", args.settings, args.seed), args.json)
         return 0
-    if args.data is None and args.resume is None:
-        raise UsageError("there is no data to train on", where="--data", remedy="give a file of pairs: --data my.jsonl")
+    data, columns = data_of(args)
+    if data is None and args.resume is None:
+        raise UsageError(
+            "there is no data to train on",
+            where="--data",
+            remedy="give what the recipe reads: a file of pairs (--data my.jsonl), a folder of images (--data photos/)",
+        )
     with bar("training", quiet=args.quiet or args.json) as update:
         made = train_run(
             args.recipe,
-            args.data,
-            columns=args.columns,
+            data,
+            columns=columns,
             out=args.out,
             settings=args.settings,
             seed=args.seed,
@@ -120,7 +128,8 @@ def _print(made: Trained, report: Path) -> None:
     steps = [e for e in made.run.logged() if "loss" in e]
     if steps:
         chance = steps[-1].get("chance") or math.log(max(2, steps[-1]["keys"]))
-        last = sum(fitted.losses[-20:]) / len(fitted.losses[-20:])
+        few = fitted.losses[-min(20, 1 + len(fitted.losses) // 10) :]  # a single step says little
+        last = sum(few) / len(few)
         print(
             f"loss {fitted.losses[0]:.3f} -> {last:.3f} (chance level {chance:.3f}) in {fitted.steps} steps, {fitted.seconds:.1f} s"
         )

@@ -8,7 +8,7 @@ import shlex
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from nearfar.cli.arguments import add_data, add_json, add_quiet
+from nearfar.cli.arguments import add_data, add_json, add_quiet, data_of
 from nearfar.cli.terminal import bold, print_json, width
 from nearfar.core.progress import bar
 
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Recipe, data, space, how much to try, where to write."""
     parser.epilog = EXAMPLES
     parser.add_argument("recipe", help="a recipe (`nearfar list recipes`), or a Python file that defines recipe()")
-    add_data(parser)
+    add_data(parser, several=True)
     parser.add_argument("--space", required=True, metavar="FILE", help="JSON: lists of values and ranges, by setting")
     parser.add_argument("--out", required=True, metavar="DIR", help="of the search; the same again goes on with it")
     parser.add_argument("--trials", type=int, default=20, metavar="N", help="settings beside the recipe's own (20)")
@@ -58,13 +58,14 @@ def run(args: argparse.Namespace) -> int:
     """Search, print the table and what to do with it."""
     from nearfar.training.tune import tune
 
+    data, columns = data_of(args)
     with bar("tuning", quiet=args.quiet or args.json) as update:
         made = tune(
             args.recipe,
-            args.data,
+            data,
             args.space,
             args.out,
-            columns=args.columns,
+            columns=columns,
             settings=args.settings,
             seed=args.seed,
             trials=args.trials,
@@ -109,9 +110,10 @@ def as_data(made: Tuned) -> dict[str, Any]:
 
 def _train_command(args: argparse.Namespace, best: Trial) -> str:
     shared = [word for setting in [*args.settings, *best.arguments] for word in ("--set", setting)]
-    columns = ["--columns", args.columns] if args.columns else []
+    given = {"--data": args.data, "--columns": args.columns or [], "--prompt": args.prompts}
+    data = [word for option, values in given.items() for value in values for word in (option, value)]
     seed = ["--seed", str(args.seed)] if args.seed is not None else []
-    return shlex.join(["nearfar", "train", args.recipe, "--data", args.data, *columns, *shared, *seed])
+    return shlex.join(["nearfar", "train", args.recipe, *data, *shared, *seed])
 
 
 def _print(made: Tuned, command: str) -> None:

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, Self
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 from torch.nn import functional
-
-R = TypeVar("R", bound="Ragged")
 
 
 def offsets_of(lengths: Int[Tensor, " n"]) -> Int[Tensor, " m"]:
@@ -70,12 +68,12 @@ class Ragged:
         """The number of steps of each array."""
         return self.offsets.diff()
 
-    def take(self: R, index: Any) -> R:
+    def take(self, index: Any) -> Self:
         """The arrays at `index` (a slice, or [n] numbers), in that order."""
         places, offsets = taken(self.offsets, index)
         return replace(self, values=self.values[places], offsets=offsets)
 
-    def to(self: R, device: torch.device | str) -> R:
+    def to(self, device: torch.device | str) -> Self:
         """The same arrays on a device."""
         return replace(self, values=self.values.to(device), offsets=self.offsets.to(device))
 

@@ -9,23 +9,28 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from nearfar.core.errors import DataError, UsageError
-from nearfar.core.ids import string_ids
 from nearfar.core.waves import ENDINGS, read_wave, wave_header
 from nearfar.data.bad_records import BadRecords
-from nearfar.data.found_files import FoundFile, found_files
+from nearfar.data.found_files import (
+    FoundFile,
+    Look,
+    Progress,
+    check_depth,
+    found_files,
+    good_ones,
+    looked_at,
+    records_of,
+)
 from nearfar.data.records import Note, Records, Taken
 from nearfar.maths.resampling import resampled
-
-CHUNK = 1024  # files looked at between two calls of `progress`
 
 
 def audio_folder(
@@ -36,7 +41,7 @@ def audio_folder(
     labels: bool = True,
     check: str = "whole",
     bad: BadRecords | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Records:
     """Records of sound: fields `audio` (waves) and perhaps `class` and `caption`, columns `audio_id` and perhaps `label`, `caption_id`.
 
@@ -63,17 +68,22 @@ def audio_folder(
     >>> records.fields["audio"][0].shape, records.fields["class"][0]                         # doctest: +SKIP
     ((22834,), 'dog')
     """
-    if check not in ("whole", "header"):
-        raise UsageError(f"check={check!r} is unknown", remedy='choose "whole" or "header"')
+    whole = check_depth(check)
     if rate is not None and not 100 <= rate <= 1_000_000:
         raise UsageError(f"a rate of {rate}", where="rate", remedy="give samples a second, such as 16000")
     bad, root = bad or BadRecords(), Path(path)
     found, notes = found_files(root, columns, "audio", ENDINGS, labels, bad)
-    looks = list(_looked_at(found, check == "whole", progress))
+    looks = list(looked_at(found, lambda file: _look(file, whole), progress))
     common = _common_rate(looks) if rate is None else rate
-    good = list(_good(looks, common if rate is None else None, bad))
-    bad.finish(str(root))
-    return _records(good, str(root), common, [*notes, *_about(good, common, bad)])
+    if rate is None:
+        looks = [_of_rate(common, look) for look in looks]
+    good = good_ones(looks, bad, str(root))
+    others = sum(look.rate != common for look in good)
+    if others:
+        what = f"{others:,} of {len(good):,} files are resampled to {common:,} samples a second as they are read"
+        notes = [*notes, Note(what)]
+    waves = Waves([look.file for look in good], common)
+    return records_of("audio", waves, good, str(root), notes, bad, beside=str(common))
 
 
 class Waves(Sequence[np.ndarray]):
@@ -94,83 +104,28 @@ class Waves(Sequence[np.ndarray]):
         return wave if found == self.rate else resampled(wave, found / self.rate)
 
 
-class _Look(NamedTuple):
-    file: FoundFile
-    digest: str
-    rate: int
-    error: DataError | None
-
-
-def _looked_at(found: Sequence[FoundFile], whole: bool, progress: Callable[[int, int], None] | None) -> Iterator[_Look]:
-    """What each file is worth, in their order; threads, for decoding leaves Python's lock alone."""
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for start in range(0, len(found), CHUNK):
-            yield from pool.map(lambda file: _look(file, whole), found[start : start + CHUNK])
-            if progress is not None:
-                progress(min(start + CHUNK, len(found)), len(found))
-
-
-def _look(file: FoundFile, whole: bool) -> _Look:
+def _look(file: FoundFile, whole: bool) -> Look:
     path = str(file.path)
-    try:
-        if not whole:
-            header = wave_header(path, file.where)
-            return _Look(file, f"{path} {tuple(header)} {os.path.getsize(path)}", header.rate, None)
-        wave, rate = read_wave(path, file.where)
-        return _Look(file, sha256(wave.tobytes() + str(rate).encode()).hexdigest(), rate, None)
-    except DataError as error:
-        return _Look(file, "", 0, error)
+    if not whole:
+        header = wave_header(path, file.where)
+        return Look(file, f"{path} {tuple(header)} {os.path.getsize(path)}", header.rate)
+    wave, rate = read_wave(path, file.where)
+    return Look(file, sha256(wave.tobytes() + str(rate).encode()).hexdigest(), rate)
 
 
-def _common_rate(looks: Sequence[_Look]) -> int:
+def _common_rate(looks: Sequence[Look]) -> int:
     """The rate that most files have."""
     rates = Counter(look.rate for look in looks if look.error is None)
     return rates.most_common(1)[0][0] if rates else 0
 
 
-def _good(looks: Sequence[_Look], only: int | None, bad: BadRecords) -> Iterator[_Look]:
-    for look in looks:
-        if look.error is None and only is not None and look.rate != only:
-            error = DataError(
-                f"the sound has {look.rate:,} samples a second, most others {only:,}",
-                where=look.file.where,
-                remedy=f"resample as they are read: rate={only}",
-            )
-            bad.take(error)
-        elif look.error is not None:
-            bad.take(look.error)
-        else:
-            bad.seen += 1
-            yield look
-
-
-def _records(good: Sequence[_Look], source: str, rate: int, notes: list[Note]) -> Records:
-    files = [look.file for look in good]
-    fields: dict[str, Sequence[Any]] = {"audio": Waves(files, rate)}
-    columns = {"audio_id": string_ids(look.digest for look in good)}
-    labels = [file.label for file in files if file.label is not None]
-    if labels:
-        number = {name: i for i, name in enumerate(sorted(set(labels)))}
-        fields["class"], columns["label"] = labels, np.array([number[name] for name in labels], dtype=np.int64)
-        if len(number) == 1:
-            notes = [*notes, Note(f"all files are of one class, {labels[0]!r}")]
-    captions = [file.caption for file in files if file.caption is not None]
-    if captions:
-        fields["caption"], columns["caption_id"] = captions, string_ids(captions)
-    digest = sha256(str(rate).encode())
-    for look in good:
-        of = (look.file.name, look.digest, look.file.label, look.file.caption)
-        digest.update(repr(of).encode("utf-8", "surrogatepass"))
-    return Records(fields, columns, source, tuple(notes), digest.hexdigest())
-
-
-def _about(good: Sequence[_Look], rate: int, bad: BadRecords) -> Iterator[Note]:
-    if bad.count:
-        listed = f", listed in {bad.path}" if bad.path is not None else ""
-        yield Note(f"{bad.count:,} bad records were left out{listed}; the first: {bad.reasons[0]}", "repair them")
-    others = sum(look.rate != rate for look in good)
-    if others:
-        yield Note(f"{others:,} of {len(good):,} files are resampled to {rate:,} samples a second as they are read")
-    doubles = len(good) - len({look.digest for look in good})
-    if doubles:
-        yield Note(f"{doubles:,} of {len(good):,} files repeat another", "let `audio_id` keep them apart")
+def _of_rate(common: int, look: Look) -> Look:
+    """The look as it is, or with an error for sound of another rate."""
+    if look.error is not None or look.rate == common:
+        return look
+    error = DataError(
+        f"the sound has {look.rate:,} samples a second, most others {common:,}",
+        where=look.file.where,
+        remedy=f"resample as they are read: rate={common}",
+    )
+    return look._replace(error=error)

@@ -7,7 +7,7 @@ a word.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from nearfar.core.errors import DataError
@@ -38,11 +38,7 @@ def delimited_rows(path: str | Path, delimiter: str) -> Iterator[Record | DataEr
                 yield source.broken[0]
                 source.broken.clear()
                 continue
-            yield DataError(
-                f"the row cannot be read: {error}",
-                where=place(str(path), start),
-                remedy='close every quote and double those inside a quoted field: "say ""hi"""',
-            )
+            yield broken_row(error, place(str(path), start))
             continue
         if not cells:
             continue
@@ -50,16 +46,30 @@ def delimited_rows(path: str | Path, delimiter: str) -> Iterator[Record | DataEr
         if source.broken:
             yield source.broken[0]
             source.broken.clear()
-        elif len(cells) != len(header):
-            yield DataError(
-                f"the row has {len(cells)} fields, the header {len(header)}",
-                where=place(str(path), start),
-                remedy=f"quote fields that hold {delimiter!r}, and give every row all fields",
-            )
         else:
-            yield Record(dict(zip(header, cells, strict=True)), str(path), start)
+            yield row_of(cells, header, delimiter, str(path), start)
     if empty:
         raise DataError("there is a header and no record", where=str(path), remedy="give a file that holds records")
+
+
+def row_of(cells: Sequence[str], header: Sequence[str], delimiter: str, source: str, number: int) -> Record | DataError:
+    """The cells of one row by their columns, or the error that it deserves."""
+    if len(cells) == len(header):
+        return Record(dict(zip(header, cells, strict=True)), source, number)
+    return DataError(
+        f"the row has {len(cells)} fields, the header {len(header)}",
+        where=place(source, number),
+        remedy=f"quote fields that hold {delimiter!r}, and give every row all fields",
+    )
+
+
+def broken_row(error: csv.Error, where: str) -> DataError:
+    """The error for a row that is no csv."""
+    return DataError(
+        f"the row cannot be read: {error}",
+        where=where,
+        remedy='close every quote and double those inside a quoted field: "say ""hi"""',
+    )
 
 
 def _header(reader: Iterator[list[str]], source: _Decoder, path: str | Path, delimiter: str) -> list[str]:

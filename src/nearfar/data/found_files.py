@@ -1,26 +1,38 @@
-"""Files of records - a folder a class, one flat folder, or a table of paths and captions - found, sorted and named."""
+"""Files as records - a folder a class, one flat folder, or a table of paths and captions: found, sorted, looked at, and told about.
+
+What a file holds is for `image_folder` and `audio_folder` to know; everything else about files is here, once for both.
+"""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from nearfar.core.errors import DataError, ResourceError, UsageError
+from nearfar.core.ids import string_ids
 from nearfar.data.bad_records import BadRecords
 from nearfar.data.cells import Kind, is_null
 from nearfar.data.columns import first_values
 from nearfar.data.readers import FORMATS, raw_rows
 from nearfar.data.record import Record, checked, missing_column
-from nearfar.data.records import Note
+from nearfar.data.records import Note, Records
 
 PATHS = ("path", "file", "file_name", "filename", "filepath", "file_path")
 CAPTIONS = ("caption", "text", "title", "description", "sentence", "transcription", "transcript")
 LABELS = ("label", "class", "category")
 PEEKED = 100  # rows of a table looked at to find its columns
+CHUNK = 1024  # files looked at between two calls of `progress`
+
+Progress = Callable[[int, int], None]  # the number of files looked at, and their number
 
 
 @dataclass(frozen=True)
@@ -38,12 +50,21 @@ class FoundFile:
     caption: str | None = None
 
 
+class Look(NamedTuple):
+    """What a file turned out to be: a digest of what it holds and, of sound, samples a second; or what is wrong with it."""
+
+    file: FoundFile
+    digest: str = ""
+    rate: int = 0
+    error: DataError | None = None
+
+
 def found_files(
     path: Path, columns: str | Sequence[str] | None, noun: str, endings: Collection[str], labels: bool, bad: BadRecords
 ) -> tuple[list[FoundFile], list[Note]]:
     """The files of a folder, or those that a table names; of a folder sorted, of a table in its order. None is opened.
 
-    `noun` is what they are, as a column is named and in the plural of errors: "sound"; `endings` are theirs, with dots.
+    `noun` is what they are, as a column is named: "audio"; `endings` are theirs, with dots.
     Errors: as `nearfar.data.audio_folder.audio_folder` says, all but those of single files.
     """
     if path.is_dir():
@@ -77,6 +98,9 @@ def _in_folder(root: Path, noun: str, endings: Collection[str], labels: bool) ->
     left_out = Counter(name.suffix.lower() or "no ending" for name in names if name.suffix.lower() not in endings)
     kinds = ", ".join(f"{count:,} {ending}" for ending, count in left_out.most_common(5))
     notes = [Note(f"{left_out.total():,} files that are no {noun} were left out ({kinds})")] if left_out else []
+    empty = sorted({p.name for p in root.iterdir() if _is_shown(p.name) and p.is_dir()} - {n.parts[0] for n in chosen})
+    if classes and empty:
+        notes.append(Note(f"{len(empty):,} folders hold no {noun}, {empty[0]!r} for one, and are no classes"))
     return [
         FoundFile(root / name, name.as_posix(), str(root / name), name.parts[0] if classes else None) for name in chosen
     ], notes
@@ -93,10 +117,14 @@ def _files(root: Path) -> Iterator[Path]:
 
     for folder, folders, files in os.walk(root, followlinks=True, onerror=fail):
         here = os.path.realpath(folder)
-        folders[:] = [] if here in seen else sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
+        folders[:] = [] if here in seen else sorted(filter(_is_shown, folders))
         if here not in seen:
-            yield from (Path(folder, name) for name in files if not name.startswith("."))
+            yield from (Path(folder, name) for name in files if _is_shown(name))
         seen.add(here)
+
+
+def _is_shown(name: str) -> bool:
+    return not name.startswith((".", "__MACOSX"))
 
 
 def _in_table(
@@ -151,3 +179,81 @@ def _columns(names: Sequence[str], given: str | Sequence[str] | None, noun: str,
             remedy=f'name it, and that of captions: columns="file,caption"; there are {", ".join(names)}',
         )
     return path, next((name for name in names if name.lower() in CAPTIONS), None)
+
+
+def check_depth(check: str) -> bool:
+    """Whether files are looked at as a whole. Raises UsageError for an unknown way."""
+    if check not in ("whole", "header"):
+        raise UsageError(f"check={check!r} is unknown", remedy='choose "whole" or "header"')
+    return check == "whole"
+
+
+def looked_at(
+    found: Sequence[FoundFile], look: Callable[[FoundFile], Look], progress: Progress | None
+) -> Iterator[Look]:
+    """What each file is worth, in their order; threads, for decoding leaves Python's lock alone. A DataError of `look` is kept."""
+
+    def safe(file: FoundFile) -> Look:
+        try:
+            return look(file)
+        except DataError as error:
+            return Look(file, error=error)
+
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        for start in range(0, len(found), CHUNK):
+            yield from pool.map(safe, found[start : start + CHUNK])
+            if progress is not None:
+                progress(min(start + CHUNK, len(found)), len(found))
+
+
+def good_ones(looks: Iterable[Look], bad: BadRecords, source: str) -> list[Look]:
+    """The files that can be used; the others go to `bad`. Raises DataError for too many, or none that is good."""
+    good = []
+    for look in looks:
+        if look.error is not None:
+            bad.take(look.error)
+        else:
+            bad.seen += 1
+            good.append(look)
+    bad.finish(source)
+    return good
+
+
+def records_of(
+    noun: str,
+    values: Sequence[Any],
+    good: Sequence[Look],
+    source: str,
+    notes: Sequence[Note],
+    bad: BadRecords,
+    beside: str = "",
+) -> Records:
+    """Files as records: a field `noun` of `values`, perhaps `class` and `caption`; columns `noun_id`, `label` and `caption_id`.
+
+    `beside` is what the contents depend on besides the files.
+    """
+    notes = list(notes)
+    fields: dict[str, Sequence[Any]] = {noun: values}
+    columns = {f"{noun}_id": string_ids(look.digest for look in good)}
+    labels = [look.file.label for look in good if look.file.label is not None]
+    if labels:
+        number = {name: i for i, name in enumerate(sorted(set(labels)))}
+        fields["class"], columns["label"] = labels, np.array([number[name] for name in labels], dtype=np.int64)
+        if len(number) == 1:
+            notes.append(Note(f"all files are of one class, {labels[0]!r}"))
+    captions = [look.file.caption for look in good if look.file.caption is not None]
+    if captions:
+        fields["caption"], columns["caption_id"] = captions, string_ids(captions)
+    if bad.count:
+        listed = f", listed in {bad.path}" if bad.path is not None else ""
+        what = f"{bad.count:,} bad records were left out{listed}; the first: {bad.reasons[0]}"
+        notes.append(Note(what, "repair them"))
+    doubles = len(good) - len({look.digest for look in good})
+    if doubles:
+        what = f"{doubles:,} of {len(good):,} files repeat another"
+        notes.append(Note(what, f"leave them out, or let `{noun}_id` keep them apart"))
+    digest = sha256(beside.encode())
+    for look in good:
+        of = (look.file.name, look.digest, look.file.label, look.file.caption)
+        digest.update(repr(of).encode("utf-8", "surrogatepass"))
+    return Records(fields, columns, source, tuple(notes), digest.hexdigest())

@@ -24,9 +24,9 @@ import numpy as np
 from nearfar.core.errors import DataError, UsageError
 from nearfar.core.ids import string_ids
 from nearfar.data.bad_records import BadRecords
-from nearfar.data.cells import CONVERTERS, OPTIONAL, Kind
+from nearfar.data.cells import Kind
 from nearfar.data.columns import PairColumns, first_values, found_columns, given_columns
-from nearfar.data.record import Record, checked, missing_column
+from nearfar.data.record import Record, checked, converted
 from nearfar.data.records import Note, Records, Taken
 from nearfar.data.shards import Shard, open_shard
 
@@ -145,7 +145,7 @@ class LazyTable:
         wanted = np.where(wanted < 0, wanted + len(self), wanted)
         places = wanted if self.chosen is None else self.chosen[wanted]
         unique, back = np.unique(places, return_inverse=True)  # from front to back, each once
-        rows = [self._converted(row) for row in self.raw(unique)]
+        rows = [converted(_good(row), self.kinds) for row in self.raw(unique)]
         batch = [rows[i] for i in back.tolist()]
         if len(batch) <= LARGEST:
             with self._lock:
@@ -188,10 +188,7 @@ class LazyTable:
 
     def names(self) -> list[str]:
         """The columns of the first record."""
-        row = next(self.raw(np.array([0])))
-        if isinstance(row, DataError):
-            raise row
-        return list(row.values)
+        return list(_good(next(self.raw(np.array([0])))).values)
 
     def pair_columns(self) -> PairColumns:
         """The two sides and the negatives, as far as the first records leave no doubt."""
@@ -207,19 +204,6 @@ class LazyTable:
             numbers = np.arange(start, min(start + CHUNK, int(self.ends[-1])))
             for at[0], row in zip(numbers.tolist(), self.raw(numbers), strict=True):
                 yield row
-
-    def _converted(self, row: Record | DataError) -> dict[str, Any]:
-        if isinstance(row, DataError):
-            raise row
-        cells = {}
-        for name, kind in self.kinds.items():
-            if name not in row.values and kind not in OPTIONAL:
-                raise missing_column(name, row.values, row.where)
-            try:
-                cells[name] = CONVERTERS[kind](row.values.get(name))
-            except DataError as error:
-                raise DataError(error.what, where=f"{row.where}, column {name!r}", remedy=error.remedy) from None
-        return cells
 
     def _forget(self) -> None:
         self._batches: OrderedDict[tuple[int, ...], list[dict[str, Any]]] = OrderedDict()
@@ -258,6 +242,12 @@ class LazyField(Sequence[Any]):
         if len(self.columns) == 1:
             return [row[self.columns[0]] for row in rows]
         return [[item for name in self.columns for item in row[name]] for row in rows]
+
+
+def _good(row: Record | DataError) -> Record:
+    if isinstance(row, DataError):
+        raise row
+    return row
 
 
 def _column(name: str, records: Sequence[Record], texts: bool | None) -> np.ndarray:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Any
 
-from nearfar.core.errors import DataError, ResourceError
+from nearfar.core.errors import DataError, NearfarError, ResourceError
 from nearfar.data.lines import existing_file, unreadable
 from nearfar.data.record import Record
 
@@ -17,16 +18,9 @@ def parquet_rows(path: str | Path, columns: Collection[str] | None = None) -> It
 
     Errors raised: ResourceError without pyarrow; DataError for a file that is corrupt.
     """
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise ResourceError(
-            "parquet files need pyarrow, which is not installed",
-            where=str(path),
-            remedy="pip install 'nearfar[parquet]'",
-        ) from None
-    source, number = str(existing_file(path)), 0
+    source, number = str(path), 0
+    pyarrow = library(source)
+    existing_file(path)
     try:
         with pyarrow.parquet.ParquetFile(source) as file:
             names = file.schema_arrow.names
@@ -35,18 +29,33 @@ def parquet_rows(path: str | Path, columns: Collection[str] | None = None) -> It
                 for values in batch.to_pylist():
                     number += 1
                     yield Record(values, source, number, "row")
-    except (pyarrow.ArrowException, UnicodeDecodeError) as error:
-        raise _corrupt(source, number, error) from None
-    except OSError as error:
-        # Arrow reports a damaged page as an OSError without an errno; with one, the system refused.
-        raise (unreadable(source, error) if error.errno else _corrupt(source, number, error)) from None
+    except (pyarrow.ArrowException, UnicodeDecodeError, OSError) as error:
+        raise broken(source, error, f" after row {number:,}") from None
     if not number:
         raise DataError("the file has columns and no record", where=source, remedy="give a file that holds records")
 
 
-def _corrupt(source: str, number: int, error: Exception) -> DataError:
+def library(source: str) -> Any:
+    """The module pyarrow with its `parquet`. Raises ResourceError, which names what it is needed for, where it is missing."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise ResourceError(
+            "parquet files need pyarrow, which is not installed",
+            where=source,
+            remedy="pip install 'nearfar[parquet]'",
+        ) from None
+    return pyarrow
+
+
+def broken(source: str, error: Exception, after: str = "") -> NearfarError:
+    """The error for a file of which pyarrow reads no more, `after` so many rows."""
+    # Arrow reports a damaged page as an OSError without an errno; with one, the system refused.
+    if isinstance(error, OSError) and error.errno:
+        return unreadable(source, error)
     return DataError(
-        f"the parquet file is corrupt or cut off after row {number:,}: {str(error)[:200]}",
+        f"the parquet file is corrupt or cut off{after}: {str(error)[:200]}",
         where=source,
         remedy="write or fetch the file again",
     )

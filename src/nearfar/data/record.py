@@ -66,7 +66,7 @@ def checked(
                 raise row
             first = first or row
             unseen -= row.values.keys()
-            good = row if kinds is None else row._replace(values=_convert(row, wanted))
+            good = row if kinds is None else row._replace(values=converted(row, wanted))
         except DataError as error:
             if isinstance(error, MissingColumn) and row is first:
                 raise
@@ -79,7 +79,8 @@ def checked(
         raise missing_column(sorted(unseen)[0], first.values, source)
 
 
-def _convert(record: Record, kinds: Mapping[str, Kind]) -> dict[str, Any]:
+def converted(record: Record, kinds: Mapping[str, Kind]) -> dict[str, Any]:
+    """The cells of the columns in `kinds`, as those say. Raises DataError, which names the column, for a cell that is not so."""
     values = {}
     for name, kind in kinds.items():
         if name not in record.values and kind not in OPTIONAL:

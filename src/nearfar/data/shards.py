@@ -22,9 +22,10 @@ import numpy as np
 
 from nearfar.core.errors import DataError, ResourceError, UsageError
 from nearfar.data.cells import MAX_TEXT
-from nearfar.data.delimited import delimited_rows
+from nearfar.data.delimited import broken_row, delimited_rows, row_of
 from nearfar.data.jsonl import parsed
 from nearfar.data.lines import MAX_LINE, Line, broken_utf8, existing_file, lines, unreadable
+from nearfar.data.parquet import broken, library
 from nearfar.data.record import Record, place
 
 CACHE = 256 << 20  # bytes of decoded row groups that one parquet file may keep
@@ -129,8 +130,8 @@ class TextShard(FileShard):
         """The first line of every record; all bytes go into the digest."""
         raise NotImplementedError
 
-    def _read(self, file: BinaryIO, number: int, offset: int) -> Record:
-        """The record that begins where the file stands."""
+    def _read(self, file: BinaryIO, number: int, offset: int) -> Record | DataError:
+        """The record that begins where the file stands; what is wrong with it is given or raised."""
         raise NotImplementedError
 
 
@@ -183,7 +184,7 @@ class DelimitedShard(TextShard):
             elif cells:
                 yield taken[0]
 
-    def _read(self, file: BinaryIO, number: int, offset: int) -> Record:
+    def _read(self, file: BinaryIO, number: int, offset: int) -> Record | DataError:
         def texts() -> Iterator[str]:
             line = Line(b"", number - 1, offset)
             while raw := file.readline(MAX_LINE + 1):
@@ -193,23 +194,12 @@ class DelimitedShard(TextShard):
                 except UnicodeDecodeError as error:
                     raise broken_utf8(line, self.path, error) from None
 
-        where = place(self.source, number)
         csv.field_size_limit(max(csv.field_size_limit(), 4 * MAX_TEXT + 4))  # a worker process begins with Python's own
         try:
             cells = next(csv.reader(texts(), delimiter=self.delimiter, strict=True), [])
         except csv.Error as error:
-            raise DataError(
-                f"the row cannot be read: {error}",
-                where=where,
-                remedy='close every quote and double those inside a quoted field: "say ""hi"""',
-            ) from None
-        if len(cells) != len(self.header):
-            raise DataError(
-                f"the row has {len(cells)} fields, the header {len(self.header)}",
-                where=where,
-                remedy=f"quote fields that hold {self.delimiter!r}, and give every row all fields",
-            )
-        return Record(dict(zip(self.header, cells, strict=True)), self.source, number)
+            raise broken_row(error, place(self.source, number)) from None
+        return row_of(cells, self.header, self.delimiter, self.source, number)
 
 
 class ParquetShard(FileShard):
@@ -265,27 +255,12 @@ class ParquetShard(FileShard):
     @contextmanager
     def _opened(self) -> Iterator[Any]:
         """The file, and what is wrong with it as our errors."""
-        try:
-            import pyarrow
-            import pyarrow.parquet
-        except ImportError:
-            raise ResourceError(
-                "parquet files need pyarrow, which is not installed",
-                where=self.source,
-                remedy="pip install 'nearfar[parquet]'",
-            ) from None
+        pyarrow = library(self.source)
         try:
             with pyarrow.parquet.ParquetFile(self.source) as file:
                 yield file
         except (pyarrow.ArrowException, OSError) as error:
-            # Arrow reports a damaged page as an OSError without an errno; with one, the system refused.
-            if isinstance(error, OSError) and error.errno:
-                raise unreadable(self.source, error) from None
-            raise DataError(
-                f"the parquet file is corrupt or cut off: {str(error)[:200]}",
-                where=self.source,
-                remedy="write or fetch the file again",
-            ) from None
+            raise broken(self.source, error) from None
 
     def _forget(self) -> None:
         self._kept: OrderedDict[tuple[int, tuple[str, ...] | None], Any] = OrderedDict()

@@ -20,7 +20,8 @@ norm.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,12 +31,15 @@ from torch.nn import functional
 
 from nearfar.core.arrays import Arrays, as_floats, by_column
 from nearfar.core.card import Card
-from nearfar.core.errors import DataError, UsageError
+from nearfar.core.errors import DataError
 from nearfar.core.ragged import Ragged, ragged
 from nearfar.core.rows import Rows
-from nearfar.maths.layers import checked_sizes, is_size
+from nearfar.core.seeding import seeded
+from nearfar.core.tree import from_json, to_json
+from nearfar.encoders.shared.settings import check_choice, check_sizes, stored, wrong
+from nearfar.maths.layers import is_size
 from nearfar.maths.masked_group_norm import MaskedGroupNorm
-from nearfar.maths.standardising import Moments, is_standard, standardised
+from nearfar.maths.standardising import Standard, standard_of, standardised, stored_standard
 
 CARD = Card(
     name="convolution_1d",
@@ -50,41 +54,43 @@ LOOKED_AT = 256  # records of a side from which mean and spread are taken: sound
 GROUP = 8  # channels of one group, where they divide
 
 
+@dataclass(frozen=True)
+class _Setup:
+    dimension: int
+    hidden: int
+    layers: int
+    kernel: int
+    strides: tuple[int, ...]
+    pooling: str
+    missing: bool
+
+    def __post_init__(self) -> None:
+        check_sizes(self, dimension=MAX_WIDTH, hidden=MAX_WIDTH, layers=MAX_LAYERS, kernel=MAX_KERNEL)
+        check_choice("pooling", self.pooling, ("max", "mean"))
+        if len(self.strides) > MAX_LAYERS:
+            raise wrong("strides", self.strides, f"give {MAX_LAYERS} at most")
+        for i, stride in enumerate(self.strides):
+            if not is_size(stride, MAX_KERNEL):
+                raise wrong(f"strides[{i}]", stride, f"give a whole number from 1 to {MAX_KERNEL}")
+
+
 class Convolution1d(nn.Module):
     """See the file's text. `fit` makes one for records; all sides are treated alike."""
 
-    def __init__(
-        self,
-        mean: Sequence[float],
-        factor: Sequence[float],
-        *,
-        dimension: int,
-        hidden: int,
-        layers: int,
-        kernel: int,
-        strides: Sequence[int],
-        pooling: str,
-        missing: bool,
-    ) -> None:
+    def __init__(self, setup: _Setup, standard: Standard) -> None:
         super().__init__()
-        self.mean, self.factor = np.array(mean, dtype=np.float64), np.array(factor, dtype=np.float64)
-        self.dimension, self.hidden, self.kernel, self.pooling, self.missing = (
-            dimension,
-            hidden,
-            kernel,
-            pooling,
-            missing,
-        )
-        self.strides = tuple(strides)
-        channels = len(mean) * (2 if missing else 1)
+        self.setup, self.dimension, self.standard = setup, setup.dimension, standard
+        self.mean, self.factor = (np.array(values) for values in standard)
+        hidden, strides = setup.hidden, setup.strides
+        channels = len(standard.mean) * (2 if setup.missing else 1)
         sizes = [channels, *[hidden] * max(1, len(strides))]
         # Without strides a kernel of one: every step by itself.
         steps = [(2 * stride, stride, 1) for stride in strides] or [(1, 1, 1)]
         self.stem = nn.ModuleList(_Convolution(a, hidden, *step) for a, step in zip(sizes, steps, strict=False))
         self.stem_norms = nn.ModuleList(_norm(hidden) for _ in steps[1:])
-        self.blocks = nn.ModuleList(_Block(hidden, kernel, 2**i) for i in range(layers))
+        self.blocks = nn.ModuleList(_Block(hidden, setup.kernel, 2**i) for i in range(setup.layers))
         self.norm = _norm(hidden)
-        self.last = nn.Linear(hidden, dimension)
+        self.last = nn.Linear(hidden, setup.dimension)
 
     @classmethod
     def fit(
@@ -113,36 +119,10 @@ class Convolution1d(nn.Module):
         Mean, spread and missing values are those of at most 256 records of each side, evenly spaced, of all channels alone.
         Raises DataError for records that are no series, empty, of different channels or infinite; UsageError for bad settings.
         """
-        checked_sizes(MAX_WIDTH, dimension=dimension, hidden=hidden)
-        checked_sizes(MAX_LAYERS, layers=layers, strides=max(1, len(strides)))
-        checked_sizes(MAX_KERNEL, kernel=kernel, **{f"strides[{i}]": stride for i, stride in enumerate(strides)})
-        if pooling not in ("max", "mean"):
-            raise UsageError(f"no pooling {pooling!r}", where="pooling", remedy='give "max" or "mean"')
-        found: Moments | None = None
-        for side in sorted(records):
-            whole = len(records[side])
-            for number in sorted({i * whole // LOOKED_AT for i in range(LOOKED_AT)} if whole else ()):
-                table = by_column(as_floats(records[side][number], number, (1, 2), "a series [t] or [t c]"))
-                found = found or Moments(table.shape[1])
-                _check(table, number, len(found.mean), True)
-                found.add(table)
-        if found is None:
-            raise DataError("there are no records to fit the encoder on", remedy="give at least one")
-        if len(found.mean) > MAX_CHANNELS:
-            raise DataError(f"series of {len(found.mean):,} channels", remedy="give them as [t c], time first")
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return cls(
-                found.mean.tolist(),
-                found.factor().tolist(),
-                dimension=dimension,
-                hidden=hidden,
-                layers=layers,
-                kernel=kernel,
-                strides=strides,
-                pooling=pooling,
-                missing=found.missing if missing is None else missing,
-            )
+        setup = _Setup(dimension, hidden, layers, kernel, tuple(strides), pooling, bool(missing))
+        standard, holes = standard_of(_sample(records), MAX_CHANNELS, "channels")
+        with seeded(seed):
+            return cls(replace(setup, missing=holes if missing is None else missing), standard)
 
     def prepare(self, records: Arrays) -> Ragged:
         """Series as standardised steps [m c] of unequal numbers, float32, NaN where missing; not of weights.
@@ -153,7 +133,7 @@ class Convolution1d(nn.Module):
         made = []
         for number, record in enumerate(records):
             table = by_column(as_floats(record, number, (1, 2), "a series [t] or [t c]"))
-            _check(table, number, len(self.mean), self.missing)
+            _check(table, number, len(self.mean), self.setup.missing)
             made.append(torch.from_numpy(standardised(table, self.mean, self.factor, f"record {number}")))
         return ragged(made) if made else Ragged(torch.zeros(0, len(self.mean)), torch.zeros(1, dtype=torch.long))
 
@@ -162,7 +142,7 @@ class Convolution1d(nn.Module):
         values, real = inputs.to(self.last.weight.device).padded()
         seen = ~values.isnan() & real[..., None]
         values = torch.where(seen, values, 0)
-        if self.missing:
+        if self.setup.missing:
             values = torch.cat([values, seen.to(values.dtype)], dim=2)
         states, mask = values.mT, real[:, None]
         for i, convolution in enumerate(self.stem):
@@ -175,7 +155,7 @@ class Convolution1d(nn.Module):
         return Rows(self._pooled(steps, mask[:, 0, :, None]))
 
     def _pooled(self, steps: Tensor, real: Tensor) -> Tensor:
-        if self.pooling == "max":
+        if self.setup.pooling == "max":
             return steps.masked_fill(~real, -math.inf).amax(1)
         return steps.masked_fill(~real, 0).sum(1) / real.sum(1)
 
@@ -185,45 +165,27 @@ class Convolution1d(nn.Module):
 
     def config(self) -> dict[str, Any]:
         """Everything but the weights, as JSON."""
-        return {
-            "mean": self.mean.tolist(),
-            "factor": self.factor.tolist(),
-            "dimension": self.dimension,
-            "hidden": self.hidden,
-            "layers": len(self.blocks),
-            "kernel": self.kernel,
-            "strides": list(self.strides),
-            "pooling": self.pooling,
-            "missing": self.missing,
-        }
+        return to_json(self.setup) | to_json(self.standard._asdict())
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Convolution1d:
         """The same architecture with fresh weights. Raises DataError if the configuration makes no sense."""
-        found = {name: config.get(name) for name in cls._SETTINGS}
-        strides = found["strides"]
-        sound = (
-            is_standard(config.get("mean"), config.get("factor"), MAX_CHANNELS)
-            and is_size(found["dimension"], MAX_WIDTH)
-            and is_size(found["hidden"], MAX_WIDTH)
-            and is_size(found["layers"], MAX_LAYERS)
-            and is_size(found["kernel"], MAX_KERNEL)
-            and isinstance(strides, list)
-            and len(strides) <= MAX_LAYERS
-            and all(is_size(stride, MAX_KERNEL) for stride in strides)
-            and found["pooling"] in ["max", "mean"]
-            and isinstance(found["missing"], bool)
-        )
-        if not sound:
-            raise DataError(
-                "this is no configuration of 1-d convolutions",
-                where="encoders",
-                remedy="the model is damaged; save it anew",
-            )
-        made: dict[str, Any] = found
-        return cls(config["mean"], config["factor"], **made)
+        settings = dict(config)
+        with stored("1-d convolutions"):
+            standard = stored_standard(settings.pop("mean", None), settings.pop("factor", None), MAX_CHANNELS)
+            return cls(from_json(_Setup, settings), standard)
 
-    _SETTINGS = ("dimension", "hidden", "layers", "kernel", "strides", "pooling", "missing")
+
+def _sample(records: Mapping[str, Arrays]) -> Iterator[np.ndarray]:
+    """Some records of each side, evenly spaced, as steps [t c] with as many channels as the first has."""
+    channels = None
+    for side in sorted(records):
+        whole = len(records[side])
+        for number in sorted({i * whole // LOOKED_AT for i in range(LOOKED_AT)} if whole else ()):
+            table = by_column(as_floats(records[side][number], number, (1, 2), "a series [t] or [t c]"))
+            channels = channels or table.shape[1]
+            _check(table, number, channels, True)
+            yield table
 
 
 class _Convolution(nn.Module):

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -25,10 +26,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nearfar.core.card import Card
-from nearfar.core.errors import DataError, UsageError
-from nearfar.core.images import images
 from nearfar.core.rows import Rows
-from nearfar.maths.pixels import Scale, check_counts, check_picture, scale_from, scale_of, scaled
+from nearfar.core.seeding import seeded
+from nearfar.encoders.shared.image_encoder import ImageEncoder, PictureSetup, Scale, scale_of, stored_setup
+from nearfar.encoders.shared.settings import MAX_WIDTH, check_sizes, stored
 
 CARD = Card(
     name="convolutional",
@@ -39,32 +40,43 @@ CARD = Card(
 )
 
 SMALL = 64  # pixels: up to here every pixel is looked at from the start
-SETTINGS = ("width", "depth", "stages", "size", "channels", "dimension")
-LIMITS = {"width": 1024, "depth": 64, "stages": 6, "dimension": 65_536}
 
 
-class Convolutional(nn.Module):
+@dataclass(frozen=True)
+class _Setup(PictureSetup):
+    width: int
+    depth: int
+    stages: int
+    dimension: int | None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_sizes(self, width=1024, depth=64, stages=6)
+        if self.dimension is not None:
+            check_sizes(self, dimension=MAX_WIDTH)
+
+
+class Convolutional(ImageEncoder):
     """Images to vectors, see the file's text. `fit` makes one."""
 
-    def __init__(
-        self, width: int, depth: int, stages: int, size: int, channels: int, dimension: int | None, scale: Scale
-    ) -> None:
-        super().__init__()
-        self.width, self.depth, self.stages, self.size, self.channels = width, depth, stages, size, channels
-        self.scale, self.out = scale, dimension
-        wide = [width << stage for stage in range(stages)]
-        self.dimension = wide[-1] if dimension is None else dimension
-        small = size <= SMALL
-        self.stem = nn.Conv2d(channels, width, 3 if small else 7, 1 if small else 4, 1 if small else 3, bias=False)
+    def __init__(self, setup: _Setup, scale: Scale) -> None:
+        super().__init__(setup, scale)
+        wide = [setup.width << stage for stage in range(setup.stages)]
+        self.dimension = wide[-1] if setup.dimension is None else setup.dimension
+        self.stem = (
+            nn.Conv2d(setup.channels, setup.width, 3, padding=1, bias=False)
+            if setup.size <= SMALL
+            else nn.Conv2d(setup.channels, setup.width, 7, stride=4, padding=3, bias=False)
+        )
         self.blocks = nn.Sequential(
             *(
                 _Block(wide[max(0, stage - (place == 0))], wide[stage], 2 if stage and place == 0 else 1)
-                for stage in range(stages)
-                for place in range(depth)
+                for stage in range(setup.stages)
+                for place in range(setup.depth)
             )
         )
         self.norm = _norm(wide[-1])
-        self.linear = nn.Identity() if dimension is None else nn.Linear(wide[-1], dimension)
+        self.linear = nn.Identity() if setup.dimension is None else nn.Linear(wide[-1], setup.dimension)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -93,54 +105,23 @@ class Convolutional(nn.Module):
 
         Raises UsageError for settings that make no sense, DataError if no image can be read.
         """
-        _check(width, depth, stages, size, channels, dimension)
+        setup = _Setup(width, depth, stages, dimension, size=size, channels=channels)
         scale = scale_of(records, size, channels)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return cls(width, depth, stages, size, channels, dimension, scale)
-
-    def prepare(self, records: Sequence[Any]) -> Tensor:
-        """Paths, Pillow images or arrays as bytes, uint8 [n c size size]. Raises DataError, where="record i"."""
-        return images(records, self.size, channels=self.channels)
+        with seeded(seed):
+            return cls(setup, scale)
 
     def forward(self, inputs: Tensor, side: str = "query") -> Rows:
         """One row an image: vectors [n dimension], of bytes or of floats 0 to 1 [n c h w], of any height and width."""
         # Channels last is the layout that convolutions on CPUs want; it changes no number.
-        x = scaled(inputs, self.scale, self.stem.weight).contiguous(memory_format=torch.channels_last)
+        x = self.scaled(inputs, self.stem.weight).contiguous(memory_format=torch.channels_last)
         x = F.relu(self.norm(self.blocks(self.stem(x))))
         return Rows(self.linear(x.mean((2, 3))))
-
-    def cost(self, inputs: Tensor) -> Tensor:
-        """One an image [n]."""
-        return torch.ones(len(inputs))
-
-    def config(self) -> dict[str, Any]:
-        """Everything but the weights, as JSON."""
-        settings = (self.width, self.depth, self.stages, self.size, self.channels, self.out)
-        return dict(zip(SETTINGS, settings, strict=True)) | {
-            "mean": list(self.scale.mean),
-            "deviation": list(self.scale.deviation),
-        }
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Convolutional:
         """The same architecture with fresh weights. Raises DataError if the configuration makes no sense."""
-        settings: list[Any] = [config.get(name) for name in SETTINGS]
-        try:
-            _check(*settings)
-            return cls(*settings, scale=scale_from(config, config["channels"]))
-        except UsageError as error:
-            raise DataError(
-                f"this is no configuration of a convolutional encoder: {error.what}",
-                where="encoders",
-                remedy="the model is damaged; save it anew",
-            ) from None
-
-
-def _check(width: Any, depth: Any, stages: Any, size: Any, channels: Any, dimension: Any) -> None:
-    check_picture(size, channels)
-    counts = {"width": width, "depth": depth, "stages": stages}
-    check_counts(counts if dimension is None else counts | {"dimension": dimension}, LIMITS)
+        with stored("a convolutional encoder"):
+            return cls(*stored_setup(_Setup, config))
 
 
 class _Block(nn.Module):

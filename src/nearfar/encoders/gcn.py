@@ -19,12 +19,15 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from nearfar.core.card import Card
-from nearfar.core.errors import DataError, UsageError
-from nearfar.core.graph import Graphs, Pooling, checked_pooling, graphs_of
+from nearfar.core.graph import Graphs, Pooling
 from nearfar.core.rows import Rows
+from nearfar.core.seeding import seeded
+from nearfar.core.tree import from_json
+from nearfar.encoders.shared.graph_encoder import GraphEncoder, GraphSetup, features_of
+from nearfar.encoders.shared.settings import stored
 
 CARD = Card(
     name="gcn",
@@ -34,18 +37,13 @@ CARD = Card(
     public=("Gcn",),
 )
 
-MAX_WIDTH, MAX_LAYERS = 1_000_000, 1_000  # a damaged configuration must not ask for all memory
 
-
-class Gcn(nn.Module):
+class Gcn(GraphEncoder):
     """Layers of widths `features`, `hidden`, ..., `dimension`; see the file's text."""
 
-    pooling: Pooling
-
-    def __init__(self, features: int, dimension: int, hidden: int, layers: int, pooling: Pooling) -> None:
-        super().__init__()
-        self.features, self.dimension, self.hidden, self.pooling = features, dimension, hidden, pooling
-        widths = [features, *[hidden] * (layers - 1), dimension]
+    def __init__(self, setup: GraphSetup) -> None:
+        super().__init__(setup)
+        widths = [setup.features, *[setup.hidden] * (setup.layers - 1), setup.dimension]
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
 
     @classmethod
@@ -65,13 +63,11 @@ class Gcn(nn.Module):
         hidden     width of the layers between
         layers     each reaches one edge farther
         pooling    "nodes" gives a row a node; "mean" and "sum" one a graph
+
+        Errors: UsageError for settings that make no sense, DataError if the first record is no graph, or there is none.
         """
-        if not (0 < dimension <= MAX_WIDTH and 0 < hidden <= MAX_WIDTH and 0 < layers <= MAX_LAYERS):
-            raise UsageError(
-                "dimension, hidden and layers must be positive", where="encoder", remedy="128, 256 and 2 are usual"
-            )
-        first = graphs_of([next((side[0] for side in records.values() if len(side)), None)])[0]
-        made = cls(first.x.shape[1], dimension, hidden, layers, checked_pooling(pooling))
+        with seeded(seed):
+            made = cls(GraphSetup(features_of(records), dimension, hidden, layers, pooling))
         draws = torch.Generator().manual_seed(seed)
         for parameter in made.parameters():
             if parameter.ndim == 2:
@@ -79,10 +75,6 @@ class Gcn(nn.Module):
             else:
                 nn.init.zeros_(parameter)
         return made
-
-    def prepare(self, records: Sequence[Any]) -> Graphs:
-        """Graphs as one. Raises DataError for a record that is none, or that has other features."""
-        return Graphs.of(records, self.features)
 
     def forward(self, inputs: Graphs, side: str = "query") -> Rows:
         """One row a node [v dimension] with columns `source` and `node`, or one a graph."""
@@ -97,31 +89,13 @@ class Gcn(nn.Module):
             values = (graph.sum_over_neighbours(scaled) + scaled) * scale + layer.bias
             if number < len(layers) - 1:
                 values = values.relu()
-        return graph.rows(values, self.pooling)
-
-    def cost(self, inputs: Graphs) -> Tensor:
-        """Nodes and edges of each graph [n]."""
-        return inputs.cost
-
-    def config(self) -> dict[str, Any]:
-        """Everything but the weights, as JSON."""
-        names = ("features", "dimension", "hidden", "pooling")
-        return {name: getattr(self, name) for name in names} | {"layers": len(self.layers)}
+        return graph.rows(values, self.setup.pooling)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Gcn:
         """The same architecture with fresh weights. Raises DataError if the configuration makes no sense."""
-        sizes: Any = [config.get(name) for name in ("features", "dimension", "hidden")]
-        layers: Any = config.get("layers")
-        sound = all(
-            type(s) is int and 0 < s <= most for s, most in [*((s, MAX_WIDTH) for s in sizes), (layers, MAX_LAYERS)]
-        )
-        if not sound or config.get("pooling") not in ("nodes", "mean", "sum"):
-            raise DataError(
-                "this is no configuration of a gcn", where="encoders", remedy="the model is damaged; save it anew"
-            )
-        features, dimension, hidden = sizes
-        return cls(features, dimension, hidden, layers, config["pooling"])
+        with stored("a gcn"):
+            return cls(from_json(GraphSetup, config))
 
 
 def _linear(layers: Any) -> list[nn.Linear]:

@@ -18,12 +18,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from nearfar.core.card import Card
-from nearfar.core.errors import DataError, UsageError
-from nearfar.core.graph import Graphs, Pooling, checked_pooling, graphs_of
+from nearfar.core.graph import Graphs, Pooling
 from nearfar.core.rows import Rows
+from nearfar.core.seeding import seeded
+from nearfar.core.tree import from_json
+from nearfar.encoders.shared.graph_encoder import GraphEncoder, GraphSetup, features_of
+from nearfar.encoders.shared.settings import stored
 
 CARD = Card(
     name="gin",
@@ -33,28 +36,23 @@ CARD = Card(
     public=("Gin",),
 )
 
-MAX_WIDTH, MAX_LAYERS = 1_000_000, 1_000  # a damaged configuration must not ask for all memory
 
-
-class Gin(nn.Module):
+class Gin(GraphEncoder):
     """Layers of width `hidden`, joined to `dimension`; see the file's text."""
 
-    pooling: Pooling
-
-    def __init__(self, features: int, dimension: int, hidden: int, layers: int, pooling: Pooling) -> None:
-        super().__init__()
-        self.features, self.dimension, self.hidden, self.pooling = features, dimension, hidden, pooling
-        self.eps = nn.Parameter(torch.empty(layers))
+    def __init__(self, setup: GraphSetup) -> None:
+        super().__init__(setup)
+        self.eps = nn.Parameter(torch.empty(setup.layers))
         self.layers = nn.ModuleList(
             nn.Sequential(
-                nn.Linear(hidden if layer else features, hidden),
-                nn.LayerNorm(hidden),
+                nn.Linear(setup.hidden if layer else setup.features, setup.hidden),
+                nn.LayerNorm(setup.hidden),
                 nn.ReLU(),
-                nn.Linear(hidden, hidden),
+                nn.Linear(setup.hidden, setup.hidden),
             )
-            for layer in range(layers)
+            for layer in range(setup.layers)
         )
-        self.join = nn.Linear(layers * hidden, dimension)
+        self.join = nn.Linear(setup.layers * setup.hidden, setup.dimension)
 
     @classmethod
     def fit(
@@ -73,13 +71,11 @@ class Gin(nn.Module):
         hidden     width of the layers
         layers     each reaches one edge farther
         pooling    "nodes" gives a row a node; "mean" and "sum" one a graph
+
+        Errors: UsageError for settings that make no sense, DataError if the first record is no graph, or there is none.
         """
-        if not (0 < dimension <= MAX_WIDTH and 0 < hidden <= MAX_WIDTH and 0 < layers <= MAX_LAYERS):
-            raise UsageError(
-                "dimension, hidden and layers must be positive", where="encoder", remedy="128, 64 and 3 are usual"
-            )
-        first = graphs_of([next((side[0] for side in records.values() if len(side)), None)])[0]
-        made = cls(first.x.shape[1], dimension, hidden, layers, checked_pooling(pooling))
+        with seeded(seed):
+            made = cls(GraphSetup(features_of(records), dimension, hidden, layers, pooling))
         draws = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             for module in made.modules():
@@ -89,10 +85,6 @@ class Gin(nn.Module):
             made.eps.zero_()
         return made
 
-    def prepare(self, records: Sequence[Any]) -> Graphs:
-        """Graphs as one. Raises DataError for a record that is none, or that has other features."""
-        return Graphs.of(records, self.features)
-
     def forward(self, inputs: Graphs, side: str = "query") -> Rows:
         """One row a graph [g dimension], or one a node with columns `source` and `node`."""
         graph = inputs.to(self.eps.device, self.eps.dtype)
@@ -100,28 +92,10 @@ class Gin(nn.Module):
         for layer, eps in zip(self.layers, self.eps, strict=True):
             values = layer((1 + eps) * values + graph.sum_over_neighbours(values)).relu()
             seen.append(values)
-        return graph.rows(self.join(torch.cat(seen, 1)), self.pooling)
-
-    def cost(self, inputs: Graphs) -> Tensor:
-        """Nodes and edges of each graph [n]."""
-        return inputs.cost
-
-    def config(self) -> dict[str, Any]:
-        """Everything but the weights, as JSON."""
-        names = ("features", "dimension", "hidden", "pooling")
-        return {name: getattr(self, name) for name in names} | {"layers": len(self.layers)}
+        return graph.rows(self.join(torch.cat(seen, 1)), self.setup.pooling)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Gin:
         """The same architecture with fresh weights. Raises DataError if the configuration makes no sense."""
-        sizes: Any = [config.get(name) for name in ("features", "dimension", "hidden")]
-        layers: Any = config.get("layers")
-        sound = all(
-            type(s) is int and 0 < s <= most for s, most in [*((s, MAX_WIDTH) for s in sizes), (layers, MAX_LAYERS)]
-        )
-        if not sound or config.get("pooling") not in ("nodes", "mean", "sum"):
-            raise DataError(
-                "this is no configuration of a gin", where="encoders", remedy="the model is damaged; save it anew"
-            )
-        features, dimension, hidden = sizes
-        return cls(features, dimension, hidden, layers, config["pooling"])
+        with stored("a gin"):
+            return cls(from_json(GraphSetup, config))

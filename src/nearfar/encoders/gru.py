@@ -11,20 +11,19 @@ of 100 to 1000 units did best. 64 and sequences of 50 are the customary sizes of
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional
 
 from nearfar.core.card import Card
-from nearfar.core.errors import DataError, UsageError
-from nearfar.core.item_sequences import MAX_ITEMS, highest_item, item_tokens, table_rows
+from nearfar.core.item_sequences import table_rows
 from nearfar.core.rows import Rows
+from nearfar.core.seeding import seeded
 from nearfar.core.tokens import Tokens
-from nearfar.core.tree import from_json, to_json
-from nearfar.maths.pooling import pooled
+from nearfar.core.tree import from_json
+from nearfar.encoders.shared.item_encoder import ItemEncoder, ItemSetup, items_of_all
+from nearfar.encoders.shared.settings import stored
 
 CARD = Card(
     name="gru",
@@ -35,30 +34,7 @@ CARD = Card(
 )
 
 
-@dataclass(frozen=True)
-class _Setup:
-    """What the architecture is; stored with every model."""
-
-    items: int
-    dimension: int
-    depth: int
-    dropout: float
-    max_items: int
-
-    def wrong(self) -> str:
-        """Which setting makes no sense; "" if all do."""
-        if not 0 < self.items <= MAX_ITEMS:
-            return f"items {self.items}"
-        if not 0 < self.dimension <= 2**16:
-            return f"dimension {self.dimension}"
-        if not 0 < self.depth <= 100:
-            return f"depth {self.depth}"
-        if not 0 <= self.dropout < 1:
-            return f"dropout {self.dropout}: a share from 0 to below 1"
-        return "" if 0 < self.max_items <= 2**20 else f"max_items {self.max_items}"
-
-
-class Gru(nn.Module):
+class Gru(ItemEncoder):
     """See the file's text. Items are 1 to `setup.items`; `items.weight[:-1]` are their vectors, the last row is the hidden item's.
 
     >>> import torch, nearfar as nf
@@ -69,9 +45,8 @@ class Gru(nn.Module):
     (torch.Size([3, 8]), True)
     """
 
-    def __init__(self, setup: _Setup) -> None:
-        super().__init__()
-        self.setup, self.dimension = setup, setup.dimension
+    def __init__(self, setup: ItemSetup) -> None:
+        super().__init__(setup)
         self.items = nn.Embedding(setup.items + 1, setup.dimension)
         nn.init.normal_(self.items.weight, std=setup.dimension**-0.5)
         between = setup.dropout if setup.depth > 1 else 0.0
@@ -97,20 +72,9 @@ class Gru(nn.Module):
 
         Errors: UsageError for settings that make no sense, DataError for a record that is no sequence of items.
         """
-        highest = max((highest_item(records[side]) for side in records), default=0)
-        setup = _Setup(highest, dimension, depth, dropout, max_items)
-        if wrong := setup.wrong():
-            raise UsageError(wrong, where="encoder", remedy="choose another value")
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        setup = ItemSetup(items_of_all(records), dimension, depth, dropout, max_items)
+        with seeded(seed):
             return cls(setup)
-
-    def prepare(self, records: Sequence[Any]) -> Tokens:
-        """Sequences (lists or 1-d arrays) as items, the latest `max_items` of each; 0 is padding and dropped, -1 a hidden item.
-
-        Raises DataError for a record that is no sequence of items, holds none, or one that the encoder was not made for.
-        """
-        return item_tokens(records, self.setup.items, self.setup.max_items)
 
     def outputs(self, inputs: Tokens) -> Rows:
         """States after each item, for local terms: vectors [n t d], their mask, and a column `item` [n t] of what stood there."""
@@ -121,28 +85,8 @@ class Gru(nn.Module):
         # Padding stands behind, where no state that counts has seen it yet.
         return Rows(self.network(seen)[0], {"item": items}, mask)
 
-    def forward(self, inputs: Tokens, side: str = "query") -> Rows:
-        """One row a sequence: vectors [n dimension], not normalised."""
-        made = self.outputs(inputs)
-        assert made.mask is not None
-        return pooled(made.vectors, made.mask, "last")
-
-    def cost(self, inputs: Tokens) -> Tensor:
-        """Items of each sequence [n]."""
-        return inputs.lengths
-
-    def config(self) -> dict[str, Any]:
-        """Everything but the weights, as JSON."""
-        return {"setup": to_json(self.setup)}
-
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Gru:
         """The same architecture with fresh weights. Raises DataError if the configuration makes no sense."""
-        setup = from_json(_Setup, config.get("setup"), "setup")
-        if wrong := setup.wrong():
-            raise DataError(
-                f"this is no configuration of a gru: {wrong}",
-                where="encoders",
-                remedy="the model is damaged; save it anew",
-            )
-        return cls(setup)
+        with stored("a gru"):
+            return cls(from_json(ItemSetup, config.get("setup"), "setup"))

@@ -10,7 +10,8 @@ Source: Bahri et al. 2022 (SCARF, arXiv 2106.15147): 4 layers of 256 with ReLU, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,13 @@ from torch import Tensor, nn
 
 from nearfar.core.arrays import Arrays, as_floats
 from nearfar.core.card import Card
-from nearfar.core.errors import DataError, UsageError
+from nearfar.core.errors import DataError
 from nearfar.core.rows import Rows
-from nearfar.maths.layers import checked_sizes, is_size, perceptron
-from nearfar.maths.standardising import Moments, is_standard, standardised
+from nearfar.core.seeding import seeded
+from nearfar.core.tree import from_json, to_json
+from nearfar.encoders.shared.settings import MAX_WIDTH, check_choice, check_sizes, stored
+from nearfar.maths.layers import perceptron
+from nearfar.maths.standardising import Standard, standard_of, standardised, stored_standard
 
 CARD = Card(
     name="mlp",
@@ -33,30 +37,37 @@ CARD = Card(
 )
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Tanh}
-MAX_FEATURES = 100_000
-MAX_WIDTH, MAX_LAYERS = 65_536, 100  # of a stored configuration: it must not ask for all memory
+MAX_FEATURES, MAX_LAYERS = 100_000, 100  # of a stored configuration: it must not ask for all memory
+
+
+@dataclass(frozen=True)
+class _Setup:
+    dimension: int
+    hidden: int
+    layers: int
+    activation: str
+    layer_norm: bool
+
+    def __post_init__(self) -> None:
+        check_sizes(self, dimension=MAX_WIDTH, hidden=MAX_WIDTH, layers=MAX_LAYERS)
+        check_choice("activation", self.activation, list(ACTIVATIONS))
 
 
 class Mlp(nn.Module):
     """See the file's text. `fit` makes one for a table; all sides are treated alike."""
 
-    def __init__(
-        self,
-        mean: Sequence[float],
-        factor: Sequence[float],
-        *,
-        dimension: int,
-        hidden: int,
-        layers: int,
-        activation: str,
-        layer_norm: bool,
-    ) -> None:
+    def __init__(self, setup: _Setup, standard: Standard) -> None:
         super().__init__()
-        self.mean, self.factor = np.array(mean, dtype=np.float64), np.array(factor, dtype=np.float64)
-        self.dimension, self.hidden, self.activation, self.layer_norm = dimension, hidden, activation, layer_norm
-        self.depth = layers
-        norm = nn.LayerNorm if layer_norm else None
-        parts = perceptron(len(mean), hidden, dimension, layers, norm=norm, activation=ACTIVATIONS[activation])
+        self.setup, self.dimension, self.standard = setup, setup.dimension, standard
+        self.mean, self.factor = (np.array(values) for values in standard)
+        parts = perceptron(
+            len(standard.mean),
+            setup.hidden,
+            setup.dimension,
+            setup.layers,
+            norm=nn.LayerNorm if setup.layer_norm else None,
+            activation=ACTIVATIONS[setup.activation],
+        )
         self.layers = nn.Sequential(*parts)
 
     @classmethod
@@ -81,31 +92,10 @@ class Mlp(nn.Module):
 
         Raises DataError for rows that are no numbers, of unequal length, or not finite; UsageError for sizes below one.
         """
-        checked_sizes(MAX_WIDTH, dimension=dimension, hidden=hidden)
-        checked_sizes(MAX_LAYERS, layers=layers)
-        if activation not in ACTIVATIONS:
-            raise UsageError(f"no activation {activation!r}", where="activation", remedy=f"of {', '.join(ACTIVATIONS)}")
-        found: Moments | None = None
-        for side in sorted(records):
-            table = _table(records[side], None if found is None else len(found.mean))
-            if len(table):
-                found = found or Moments(table.shape[1])
-                found.add(table)
-        if found is None:
-            raise DataError("there are no records to fit the encoder on", remedy="give at least one")
-        if len(found.mean) > MAX_FEATURES:
-            raise DataError(f"rows of {len(found.mean):,} features", remedy=f"give at most {MAX_FEATURES:,}")
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return cls(
-                found.mean.tolist(),
-                found.factor().tolist(),
-                dimension=dimension,
-                hidden=hidden,
-                layers=layers,
-                activation=activation,
-                layer_norm=layer_norm,
-            )
+        setup = _Setup(dimension, hidden, layers, activation, layer_norm)
+        standard, _ = standard_of(_tables(records), MAX_FEATURES, "features")
+        with seeded(seed):
+            return cls(setup, standard)
 
     def prepare(self, records: Arrays) -> Tensor:
         """Rows as standardised features [n f], float32: a function of the rows and of what `fit` found, not of weights.
@@ -130,38 +120,25 @@ class Mlp(nn.Module):
 
     def config(self) -> dict[str, Any]:
         """Everything but the weights, as JSON."""
-        return {
-            "mean": self.mean.tolist(),
-            "factor": self.factor.tolist(),
-            "dimension": self.dimension,
-            "hidden": self.hidden,
-            "layers": self.depth,
-            "activation": self.activation,
-            "layer_norm": self.layer_norm,
-        }
+        return to_json(self.setup) | to_json(self.standard._asdict())
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Mlp:
         """The same architecture with fresh weights. Raises DataError if the configuration makes no sense."""
-        found = {name: config.get(name) for name in cls._SETTINGS}
-        sound = (
-            is_standard(config.get("mean"), config.get("factor"), MAX_FEATURES)
-            and is_size(found["dimension"], MAX_WIDTH)
-            and is_size(found["hidden"], MAX_WIDTH)
-            and is_size(found["layers"], MAX_LAYERS)
-            and found["activation"] in list(ACTIVATIONS)
-            and isinstance(found["layer_norm"], bool)
-        )
-        if not sound:
-            raise DataError(
-                "this is no configuration of a multilayer perceptron",
-                where="encoders",
-                remedy="the model is damaged; save it anew",
-            )
-        made: dict[str, Any] = found
-        return cls(config["mean"], config["factor"], **made)
+        settings = dict(config)
+        with stored("a multilayer perceptron"):
+            standard = stored_standard(settings.pop("mean", None), settings.pop("factor", None), MAX_FEATURES)
+            return cls(from_json(_Setup, settings), standard)
 
-    _SETTINGS = ("dimension", "hidden", "layers", "activation", "layer_norm")
+
+def _tables(records: Mapping[str, Arrays]) -> Iterator[np.ndarray]:
+    """The records of each side that has any; all have as many features as the first."""
+    width = None
+    for side in sorted(records):
+        table = _table(records[side], width)
+        if len(table):
+            width = table.shape[1]
+            yield table
 
 
 def _table(records: Arrays, width: int | None) -> np.ndarray:

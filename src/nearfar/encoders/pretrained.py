@@ -25,11 +25,15 @@ from torch.nn import functional
 from nearfar.core.card import Card
 from nearfar.core.errors import DataError, UsageError
 from nearfar.core.rows import Rows
+from nearfar.core.seeding import seeded
+from nearfar.core.text_fields import check_texts
 from nearfar.core.tokens import Tokens
 from nearfar.core.tree import from_json, to_json
 from nearfar.encoders.shared.architecture import build_architecture, configuration, read_architecture
 from nearfar.encoders.shared.lora import MAX_RANK, add_adapters, merge_adapters
+from nearfar.encoders.shared.pretrained_model import MAX_DIMENSION
 from nearfar.encoders.shared.sentence_folder import ACTIVATIONS, Layer, TextSetup, fill, layer_of, read_sentence_folder
+from nearfar.encoders.shared.settings import damaged
 from nearfar.maths.pooling import POOLINGS, pooled
 
 CARD = Card(
@@ -40,9 +44,8 @@ CARD = Card(
     public=("Pretrained",),
 )
 
-EXTRA = "text"
+NOUN, EXTRA = "a pretrained encoder", "text"
 MAX_TOKENS = 1_000_000
-MAX_DIMENSION = 100_000
 
 
 class Pretrained(nn.Module):
@@ -58,7 +61,7 @@ class Pretrained(nn.Module):
         self.width = _width(model)
         known = model.get_input_embeddings().num_embeddings
         if max(self.tokenizer.get_vocab().values(), default=0) >= known:
-            raise _damaged(f"the tokenizer knows more tokens than the {known:,} that the model does")
+            raise damaged(NOUN, f"the tokenizer knows more tokens than the {known:,} that the model does")
         self.layers = nn.ModuleList([layer_of(layer) for layer in setup.layers])
         self.dimension = setup.layers[-1].outputs if setup.layers else self.width
         if setup.lora_rank:
@@ -119,8 +122,7 @@ class Pretrained(nn.Module):
             setup = replace(setup, layers=(*setup.layers, Layer(inputs, dimension, bias=False)))
         if wrong := _wrong(setup, model):
             raise UsageError(wrong, where="encoder", remedy="choose another value")
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             made = cls(model, tokenizer, setup)
         for module, weights in zip(made.layers, found.weights, strict=False):
             fill(module, weights)  # pyright: ignore[reportArgumentType] - a module list forgets its type
@@ -131,13 +133,7 @@ class Pretrained(nn.Module):
 
         Raises DataError for a record that is no text, or from which the tokenizer makes nothing at all.
         """
-        for number, record in enumerate(records):
-            if not isinstance(record, str):
-                raise DataError(
-                    f"a pretrained text encoder reads texts, not {type(record).__name__}",
-                    where=f"record {number}",
-                    remedy="choose a column of texts, or turn the values into text",
-                )
+        check_texts(records, "a pretrained text encoder")
         prompt = {"query": self.setup.query_prompt, "document": self.setup.document_prompt}.get(side, "")
         # All at once: the tokenizer works on them in parallel, and others may run meanwhile.
         found = self.tokenizer.encode_batch_fast([prompt + text for text in records] if prompt else list(records))
@@ -214,18 +210,18 @@ class Pretrained(nn.Module):
         """The same architecture with fresh weights. Raises DataError if the configuration makes no sense."""
         architecture, tokenizer = config.get("architecture"), config.get("tokenizer")
         if not isinstance(architecture, Mapping) or not isinstance(tokenizer, str):
-            raise _damaged("architecture or tokenizer is missing")
+            raise damaged(NOUN, "architecture or tokenizer is missing")
         setup = from_json(TextSetup, config.get("setup"), "setup")
         # Before the model is built: sizes of layers are what memory is taken for.
         if not all(0 < size <= MAX_DIMENSION for layer in setup.layers for size in (layer.inputs, layer.outputs)):
-            raise _damaged("sizes of layers")
+            raise damaged(NOUN, "sizes of layers")
         model = build_architecture(architecture, EXTRA)
         if wrong := _wrong(setup, model):
-            raise _damaged(wrong)
+            raise damaged(NOUN, wrong)
         try:
             return cls(model, tokenizer, setup)
         except UsageError as error:  # the settings of a call are data here
-            raise _damaged(error.what) from error
+            raise damaged(NOUN, error.what) from error
 
     @property
     def _still(self) -> bool:
@@ -255,7 +251,9 @@ class Pretrained(nn.Module):
 def _state(states: Sequence[Tensor], layer: int) -> Tensor:
     if not -len(states) <= layer < len(states):
         raise UsageError(
-            f"there is no layer {layer}", where="layer", remedy=f"give one from 0 to {len(states) - 1}, or -1 for the last"
+            f"there is no layer {layer}",
+            where="layer",
+            remedy=f"give one from 0 to {len(states) - 1}, or -1 for the last",
         )
     return states[layer]
 
@@ -325,7 +323,7 @@ def _tokenizer(text: str, setup: TextSetup) -> Any:
     try:
         made = Tokenizer.from_str(text)
     except Exception as error:  # noqa: BLE001 - the library raises Exception itself
-        raise _damaged(f"the tokenizer: {error}") from None
+        raise damaged(NOUN, f"the tokenizer: {error}") from None
     special = made.num_special_tokens_to_add(False)
     if setup.max_tokens <= special:
         raise UsageError(
@@ -339,11 +337,3 @@ def _tokenizer(text: str, setup: TextSetup) -> Any:
         rest = [made.normalizer] if made.normalizer is not None else []
         made.normalizer = normalizers.Sequence([normalizers.Lowercase(), *rest])
     return made
-
-
-def _damaged(what: str) -> DataError:
-    return DataError(
-        f"this is no configuration of a pretrained encoder: {what}",
-        where="encoders",
-        remedy="the model is damaged; save it anew",
-    )

@@ -15,26 +15,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from nearfar.core.arrays import as_floats
 from nearfar.core.card import Card
 from nearfar.core.errors import DataError, UsageError
 from nearfar.core.ragged import Ragged, ragged
 from nearfar.core.rows import Rows
-from nearfar.core.tree import from_json, to_json
-from nearfar.encoders.shared.architecture import (
-    build_architecture,
-    configuration,
-    quiet,
-    read_architecture,
-    read_object,
-)
+from nearfar.core.seeding import seeded
+from nearfar.core.tree import from_json
+from nearfar.encoders.shared.architecture import build_architecture, quiet, read_architecture, read_object
+from nearfar.encoders.shared.pretrained_model import MAX_DIMENSION, PretrainedModel, local_folder, stored_architecture
+from nearfar.encoders.shared.settings import damaged, stored
 from nearfar.maths.pooling import mean
 
 CARD = Card(
@@ -45,8 +41,7 @@ CARD = Card(
     public=("PretrainedAudio",),
 )
 
-EXTRA = "audio"
-MAX_DIMENSION = 100_000
+NOUN, EXTRA = "a pretrained audio encoder", "audio"
 SPECTROGRAMS = ("whisper",)
 MASKED = ("wav2vec2", "hubert", "wavlm", "unispeech", "unispeech-sat")  # padding is masked wherever it could be seen
 UNMASKED = ("data2vec-audio",)  # convolutions of positions, one upon the other, carry padding into what is real
@@ -68,18 +63,12 @@ class AudioSetup:
     freeze: bool = False
 
 
-class PretrainedAudio(nn.Module):
+class PretrainedAudio(PretrainedModel):
     """A speech model and a projection, see the file's text. `fit` reads a folder; `from_config` does without one."""
 
     def __init__(self, model: Any, setup: AudioSetup) -> None:
-        super().__init__()
-        self.model, self.setup = model, setup
-        width = int(model.config.hidden_size)
-        self.projection = nn.Linear(width, setup.projection, bias=False) if setup.projection else nn.Identity()
-        self.dimension = setup.projection or width
-        self.reads_wave = model.config.model_type not in SPECTROGRAMS
+        super().__init__(model, setup, int(model.config.hidden_size))
         self._spectrogram = None if self.reads_wave else _spectrogram(model, setup.rate)
-        self._hold()
 
     @classmethod
     def fit(
@@ -101,13 +90,7 @@ class PretrainedAudio(nn.Module):
 
         Errors: DataError for a folder that cannot be used, UsageError for an option, ResourceError without transformers.
         """
-        place = Path(folder).expanduser()
-        if not folder or not place.is_dir():
-            raise UsageError(
-                f"a pretrained encoder needs a local folder, and {folder!r} is none",
-                where="encoder.folder",
-                remedy="--set encoder.folder=PATH, with config.json and model.safetensors; nothing is fetched",
-            )
+        place = local_folder(folder)
         said = read_object(place / "preprocessor_config.json")
         rate: Any = said.get("sampling_rate", 16_000)
         scaled = said.get("do_normalize", True) is True
@@ -118,8 +101,7 @@ class PretrainedAudio(nn.Module):
         for side in sorted(audio):
             if getattr(audio[side], "rate", rate) != rate:
                 raise _other_rate(getattr(audio[side], "rate", None), rate, f"side {side!r}")
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             return cls(model, setup).train()
 
     def prepare(self, records: Sequence[Any]) -> Ragged | Tensor:
@@ -145,6 +127,11 @@ class PretrainedAudio(nn.Module):
     def cost(self, inputs: Ragged | Tensor) -> Tensor:
         """Samples of each wave [n]; of spectrograms, which are all of one length, ones."""
         return inputs.lengths if isinstance(inputs, Ragged) else torch.ones(len(inputs))
+
+    @property
+    def reads_wave(self) -> bool:
+        """Whether the model reads the wave itself, or a spectrogram."""
+        return self.model.config.model_type not in SPECTROGRAMS
 
     @property
     def least(self) -> int:
@@ -211,36 +198,22 @@ class PretrainedAudio(nn.Module):
         real = torch.stack([torch.as_tensor(m["attention_mask"][0]) for m in made])
         return torch.cat([bands, real[:, None].to(bands.dtype)], dim=1)
 
-    def train(self, mode: bool = True) -> PretrainedAudio:
-        """As of any module, but what is frozen stays as it is used: without dropout and without a gradient."""
-        super().train(mode)
-        self._hold()
-        return self
-
-    def config(self) -> dict[str, Any]:
-        """Architecture and setup: everything but the weights, as JSON."""
-        return {"architecture": configuration(self.model), "setup": to_json(self.setup)}
-
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> PretrainedAudio:
         """The same architecture with fresh weights. Raises DataError if the configuration makes no sense."""
-        architecture = config.get("architecture")
-        if not isinstance(architecture, Mapping):
-            raise _damaged("architecture is missing")
-        setup = from_json(AudioSetup, config.get("setup"), "setup")
+        with stored(NOUN):
+            setup = from_json(AudioSetup, config.get("setup"), "setup")
+            architecture = stored_architecture(config)
         model = _encoder_part(build_architecture(architecture, EXTRA))
         if wrong := _wrong(setup, model):
-            raise _damaged(wrong)
+            raise damaged(NOUN, wrong)
         return cls(model, setup)
 
-    def _hold(self) -> None:
-        for layer in self.model.modules():
-            if isinstance(layer, nn.modules.batchnorm._BatchNorm):
-                layer.eval()
+    def hold(self) -> None:
+        """Also the places of Whisper are still."""
+        super().hold()
         if not self.reads_wave:
             self.model.embed_positions.requires_grad_(False)  # sines, which were never learned
-        if self.setup.freeze:
-            self.model.requires_grad_(False).eval()
 
 
 def _encoder_part(model: Any) -> Any:
@@ -288,12 +261,4 @@ def _other_rate(found: Any, rate: int, where: str) -> DataError:
         f"the wave has {found} samples a second, and the model reads {rate}",
         where=where,
         remedy=f"resample it before; a folder is resampled as it is read by audio_folder(..., rate={rate})",
-    )
-
-
-def _damaged(what: str) -> DataError:
-    return DataError(
-        f"this is no configuration of a pretrained audio encoder: {what}",
-        where="encoders",
-        remedy="the model is damaged; save it anew",
     )

@@ -12,18 +12,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from nearfar.core.card import Card
 from nearfar.core.errors import DataError, UsageError
 from nearfar.core.rows import Rows
-from nearfar.core.tree import from_json, to_json
-from nearfar.encoders.shared.architecture import build_architecture, configuration, read_architecture
+from nearfar.core.seeding import seeded
+from nearfar.core.tree import from_json
+from nearfar.encoders.shared.architecture import build_architecture, read_architecture
 from nearfar.encoders.shared.preprocessing import ImagePreprocessing, read_preprocessing, wrong_preprocessing
+from nearfar.encoders.shared.pretrained_model import MAX_DIMENSION, PretrainedModel, local_folder, stored_architecture
+from nearfar.encoders.shared.settings import stored
 from nearfar.maths.pooling import pooled
 
 CARD = Card(
@@ -34,9 +36,8 @@ CARD = Card(
     public=("PretrainedImage",),
 )
 
-EXTRA = "vision"
+NOUN, EXTRA = "a pretrained image encoder", "vision"
 POOLINGS = ("own", "cls", "mean", "tokens")
-MAX_DIMENSION = 100_000
 # Drops random patches by a generator of its own, whatever is asked.
 _REFUSED = ("vit_mae", "videomae")
 
@@ -51,16 +52,11 @@ class ImageSetup:
     freeze: bool = False
 
 
-class PretrainedImage(nn.Module):
+class PretrainedImage(PretrainedModel):
     """A vision model and a projection, see the file's text. `fit` reads a folder; `from_config` does without one."""
 
     def __init__(self, model: Any, setup: ImageSetup) -> None:
-        super().__init__()
-        self.model, self.setup = model, setup
-        width = _width(model)
-        self.projection = nn.Linear(width, setup.projection, bias=False) if setup.projection else nn.Identity()
-        self.dimension = setup.projection or width
-        self._hold()
+        super().__init__(model, setup, _width(model))
 
     @classmethod
     def fit(
@@ -83,19 +79,12 @@ class PretrainedImage(nn.Module):
 
         Errors: DataError for a folder that cannot be used, UsageError for an option, ResourceError without transformers.
         """
-        place = Path(folder).expanduser()
-        if not folder or not place.is_dir():
-            raise UsageError(
-                f"a pretrained encoder needs a local folder, and {folder!r} is none",
-                where="encoder.folder",
-                remedy="--set encoder.folder=PATH, with config.json and model.safetensors; nothing is fetched",
-            )
+        place = local_folder(folder)
         setup = ImageSetup(read_preprocessing(place), pooling, dimension, freeze)
         if wrong := _wrong(setup):
             raise UsageError(wrong, where="encoder", remedy="choose another value")
         model = _vision_part(read_architecture(place, EXTRA))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             made = cls(model, setup).eval()
         try:
             with torch.no_grad():
@@ -158,33 +147,15 @@ class PretrainedImage(nn.Module):
         """[n] ones: images of one size are the same work."""
         return torch.ones(len(inputs))
 
-    def train(self, mode: bool = True) -> PretrainedImage:
-        """As of any module, but what is frozen stays as it is used, and batch norm keeps its stored statistics."""
-        super().train(mode)
-        self._hold()
-        return self
-
-    def config(self) -> dict[str, Any]:
-        """Architecture and setup: everything but the weights, as JSON."""
-        return {"architecture": configuration(self.model), "setup": to_json(self.setup)}
-
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> PretrainedImage:
         """The same architecture with fresh weights. Raises DataError if the configuration makes no sense."""
-        architecture = config.get("architecture")
-        if not isinstance(architecture, Mapping):
-            raise _damaged("architecture is missing")
-        setup = from_json(ImageSetup, config.get("setup"), "setup")
-        if wrong := _wrong(setup) or wrong_preprocessing(setup.preprocessing):
-            raise _damaged(wrong)
+        with stored(NOUN):
+            setup = from_json(ImageSetup, config.get("setup"), "setup")
+            if wrong := _wrong(setup) or wrong_preprocessing(setup.preprocessing):
+                raise UsageError(wrong)
+            architecture = stored_architecture(config)
         return cls(_vision_part(build_architecture(architecture, EXTRA)), setup)
-
-    def _hold(self) -> None:
-        for layer in self.model.modules():
-            if isinstance(layer, nn.modules.batchnorm._BatchNorm):
-                layer.eval()
-        if self.setup.freeze:
-            self.model.requires_grad_(False).eval()
 
 
 def _vision_part(model: Any) -> Any:
@@ -215,11 +186,3 @@ def _wrong(setup: ImageSetup) -> str:
     if setup.projection is not None and not 1 <= setup.projection <= MAX_DIMENSION:
         return f"dimension is {setup.projection}"
     return ""
-
-
-def _damaged(what: str) -> DataError:
-    return DataError(
-        f"this is no configuration of a pretrained image encoder: {what}",
-        where="encoders",
-        remedy="the model is damaged; save it anew",
-    )

@@ -17,16 +17,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional
 
 from nearfar.core.card import Card
-from nearfar.core.errors import DataError, UsageError
-from nearfar.core.item_sequences import MAX_ITEMS, highest_item, item_tokens, table_rows
+from nearfar.core.item_sequences import table_rows
 from nearfar.core.rows import Rows
+from nearfar.core.seeding import seeded
 from nearfar.core.tokens import Tokens
-from nearfar.core.tree import from_json, to_json
-from nearfar.maths.pooling import pooled
+from nearfar.core.tree import from_json
+from nearfar.encoders.shared.item_encoder import ItemEncoder, ItemSetup, items_of_all
+from nearfar.encoders.shared.settings import check_heads, stored
 from nearfar.maths.transformer_blocks import INITIAL_STD, Block
 
 CARD = Card(
@@ -39,30 +40,15 @@ CARD = Card(
 
 
 @dataclass(frozen=True)
-class _Setup:
-    """What the architecture is; stored with every model."""
-
-    items: int
-    dimension: int
-    depth: int
+class _Setup(ItemSetup):
     heads: int
-    dropout: float
-    max_items: int
 
-    def wrong(self) -> str:
-        """Which setting makes no sense; "" if all do."""
-        if not 0 < self.items <= MAX_ITEMS:
-            return f"items {self.items}"
-        if not (0 < self.dimension <= 2**16 and self.heads > 0 and self.dimension % self.heads == 0):
-            return f"dimension {self.dimension} in {self.heads} heads: it must be a multiple of them"
-        if not 0 < self.depth <= 1000:
-            return f"depth {self.depth}"
-        if not 0 <= self.dropout < 1:
-            return f"dropout {self.dropout}: a share from 0 to below 1"
-        return "" if 0 < self.max_items <= 2**20 else f"max_items {self.max_items}"
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_heads(self.dimension, self.heads)
 
 
-class SelfAttention(nn.Module):
+class SelfAttention(ItemEncoder):
     """See the file's text. Items are 1 to `setup.items`; `items.weight[:-1]` are their vectors, the last row is the hidden item's.
 
     >>> import torch, nearfar as nf
@@ -74,8 +60,7 @@ class SelfAttention(nn.Module):
     """
 
     def __init__(self, setup: _Setup) -> None:
-        super().__init__()
-        self.setup, self.dimension = setup, setup.dimension
+        super().__init__(setup)
         self.items = nn.Embedding(setup.items + 1, setup.dimension)
         self.places = nn.Embedding(setup.max_items, setup.dimension)
         for table in (self.items, self.places):
@@ -106,20 +91,9 @@ class SelfAttention(nn.Module):
 
         Errors: UsageError for settings that make no sense, DataError for a record that is no sequence of items.
         """
-        highest = max((highest_item(records[side]) for side in records), default=0)
-        setup = _Setup(highest, dimension, depth, heads, dropout, max_items)
-        if wrong := setup.wrong():
-            raise UsageError(wrong, where="encoder", remedy="choose another value")
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        setup = _Setup(items_of_all(records), dimension, depth, dropout, max_items, heads)
+        with seeded(seed):
             return cls(setup)
-
-    def prepare(self, records: Sequence[Any]) -> Tokens:
-        """Sequences (lists or 1-d arrays) as items, the latest `max_items` of each; 0 is padding and dropped, -1 a hidden item.
-
-        Raises DataError for a record that is no sequence of items, holds none, or one that the encoder was not made for.
-        """
-        return item_tokens(records, self.setup.items, self.setup.max_items)
 
     def outputs(self, inputs: Tokens) -> Rows:
         """States at each item, for local terms: vectors [n t d], their mask, and a column `item` [n t] of what stood there."""
@@ -131,28 +105,8 @@ class SelfAttention(nn.Module):
             states = block(states, mask, causal=True)
         return Rows(self.norm(states), {"item": items}, mask)
 
-    def forward(self, inputs: Tokens, side: str = "query") -> Rows:
-        """One row a sequence: vectors [n dimension], not normalised."""
-        made = self.outputs(inputs)
-        assert made.mask is not None
-        return pooled(made.vectors, made.mask, "last")
-
-    def cost(self, inputs: Tokens) -> Tensor:
-        """Items of each sequence [n]."""
-        return inputs.lengths
-
-    def config(self) -> dict[str, Any]:
-        """Everything but the weights, as JSON."""
-        return {"setup": to_json(self.setup)}
-
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> SelfAttention:
         """The same architecture with fresh weights. Raises DataError if the configuration makes no sense."""
-        setup = from_json(_Setup, config.get("setup"), "setup")
-        if wrong := setup.wrong():
-            raise DataError(
-                f"this is no configuration of self-attention: {wrong}",
-                where="encoders",
-                remedy="the model is damaged; save it anew",
-            )
-        return cls(setup)
+        with stored("self-attention"):
+            return cls(from_json(_Setup, config.get("setup"), "setup"))

@@ -29,11 +29,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nearfar.core.card import Card
-from nearfar.core.errors import DataError, UsageError
+from nearfar.core.errors import UsageError
 from nearfar.core.ragged import taken
 from nearfar.core.rows import Rows
-from nearfar.core.text_fields import FIELD
+from nearfar.core.seeding import seeded
+from nearfar.core.text_fields import FIELD, check_texts
+from nearfar.encoders.shared.settings import damaged
 from nearfar.encoders.shared.tokenizing import Vocabulary
+from nearfar.maths.layers import is_size
 
 CARD = Card(
     name="static",
@@ -41,6 +44,7 @@ CARD = Card(
     public=("Static",),
 )
 
+READER = "the static encoder"
 RARITY = 0.5
 MAX_ROWS = 4_000_000  # of the table: a damaged configuration must not ask for all memory
 
@@ -98,9 +102,10 @@ class Static(nn.Module):
         if dimension < 1 or buckets < 1 or min_count < 1 or size < 0 or not 0 < head_weight < math.inf:
             raise UsageError("dimension, buckets, min_count and head_weight must be positive", where="encoder")
         every = [text for side in sorted(texts) for text in texts[side]]
-        _check_texts(every)
+        check_texts(every, READER)
         vocabulary, frequency = Vocabulary.fit(every, min_count=min_count, size=size, buckets=buckets)
-        made = cls(vocabulary, dimension, head_weight)
+        with seeded(seed):
+            made = cls(vocabulary, dimension, head_weight)
         with torch.no_grad():
             made.table.normal_(0, dimension**-0.5, generator=torch.Generator().manual_seed(seed))
             # a unit in every text keeps a little weight: a text of such units alone must not be the zero vector
@@ -113,7 +118,7 @@ class Static(nn.Module):
 
         Raises DataError for a record that is no text. An empty text is an empty bag, whose vector is zero.
         """
-        _check_texts(records)
+        check_texts(records, READER)
         halves = [text.split(FIELD, 1) if FIELD in text else ("", text) for text in records]
         fields = [self.vocabulary.count([half[i] for half in halves]) for i in (0, 1)]
         amounts = [(1 + np.log(f.counts)) * a for f, a in zip(fields, (self.head_weight, 1.0), strict=True)]
@@ -163,8 +168,8 @@ class Static(nn.Module):
         buckets: Any = config.get("buckets")
         known: Any = config.get("units")
         sound = (
-            _is_count(dimension)
-            and _is_count(buckets)
+            is_size(dimension, MAX_ROWS)
+            and is_size(buckets, MAX_ROWS)
             and isinstance(head_weight, (int, float))
             and 0 < head_weight < math.inf
             and isinstance(known, list)
@@ -173,23 +178,5 @@ class Static(nn.Module):
             and len(known) + buckets <= MAX_ROWS
         )
         if not sound:
-            raise DataError(
-                "this is no configuration of a static encoder",
-                where="encoders",
-                remedy="the model is damaged; save it anew",
-            )
+            raise damaged("a static encoder", "numbers or units that make no sense")
         return cls(Vocabulary(known, buckets), dimension, float(head_weight))
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_ROWS
-
-
-def _check_texts(records: Sequence[Any]) -> None:
-    for number, record in enumerate(records):
-        if not isinstance(record, str):
-            raise DataError(
-                f"the static encoder reads texts, not {type(record).__name__}",
-                where=f"record {number}",
-                remedy="choose a column of texts, or turn the values into text",
-            )

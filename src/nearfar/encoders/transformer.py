@@ -16,16 +16,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from nearfar.core.card import Card
 from nearfar.core.errors import DataError, UsageError
 from nearfar.core.rows import Rows
+from nearfar.core.seeding import seeded
+from nearfar.core.text_fields import check_texts
 from nearfar.core.tokens import Tokens
 from nearfar.core.tree import from_json, to_json
 from nearfar.encoders.shared.byte_pairs import ALPHABET, MASK, MAX_MERGES, PAD, SPECIAL, BytePairs
+from nearfar.encoders.shared.settings import (
+    MAX_WIDTH,
+    check_choice,
+    check_dropout,
+    check_heads,
+    check_sizes,
+    stored,
+    wrong,
+)
 from nearfar.maths.pooling import POOLINGS, pooled
 from nearfar.maths.transformer_blocks import INITIAL_STD, Block
 
@@ -36,6 +46,8 @@ CARD = Card(
     reads=("text",),
     public=("Transformer",),
 )
+
+READER = "the transformer"
 
 
 @dataclass(frozen=True)
@@ -50,17 +62,13 @@ class _Setup:
     max_tokens: int
     lowercase: bool
 
-    def wrong(self) -> str:
-        """Which setting makes no sense; "" if all do."""
-        if not (0 < self.dimension <= 2**16 and self.heads > 0 and self.dimension % self.heads == 0):
-            return f"dimension {self.dimension} in {self.heads} heads: it must be a multiple of them"
-        if not 0 < self.depth <= 1000:
-            return f"depth {self.depth}"
-        if not 0 <= self.dropout < 1:
-            return f"dropout {self.dropout}: a share from 0 to below 1"
-        if self.pooling not in POOLINGS:
-            return f"pooling {self.pooling!r}: there are {', '.join(POOLINGS)}"
-        return "" if 2 <= self.max_tokens <= 2**20 else f"max_tokens {self.max_tokens}: from 2 to {2**20}"
+    def __post_init__(self) -> None:
+        check_sizes(self, dimension=MAX_WIDTH, depth=1000, max_tokens=2**20)
+        check_heads(self.dimension, self.heads)
+        check_dropout(self.dropout)
+        check_choice("pooling", self.pooling, POOLINGS)
+        if self.max_tokens < 2:
+            raise wrong("max_tokens", self.max_tokens, "give 2 or more: one stands before the text")
 
 
 class Transformer(nn.Module):
@@ -122,22 +130,20 @@ class Transformer(nn.Module):
         """
         setup = _Setup(dimension, depth, heads, dropout, pooling, max_tokens, lowercase)
         least = SPECIAL + len(ALPHABET)
-        wrong = setup.wrong() or (
-            "" if least <= vocabulary <= MAX_MERGES else f"vocabulary {vocabulary}: at least {least}"
-        )
-        if wrong or min_count < 1:
-            raise UsageError(wrong or f"min_count {min_count}", where="encoder", remedy="choose another value")
+        if not least <= vocabulary <= MAX_MERGES:
+            raise wrong("vocabulary", vocabulary, f"give {least} to {MAX_MERGES:,}")
+        if min_count < 1:
+            raise wrong("min_count", min_count, "give 1 or more")
         for side in records:
-            _check_texts(records[side])
+            check_texts(records[side], READER)
         every = [text for side in sorted(records) for text in records[side]]
         pairs = BytePairs.fit(every, vocabulary=vocabulary, min_count=min_count, lowercase=lowercase)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             return cls(pairs, setup)
 
     def prepare(self, records: Sequence[Any]) -> Tokens:
         """Texts as tokens, cut to the greatest length. Raises DataError for a record that is no text."""
-        _check_texts(records)
+        check_texts(records, READER)
         return Tokens.of(self.pairs.encode(records, self.setup.max_tokens))
 
     def outputs(self, inputs: Tokens, layer: int | None = None) -> Rows:
@@ -174,25 +180,9 @@ class Transformer(nn.Module):
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Transformer:
         """The same architecture with fresh weights. Raises DataError if the configuration makes no sense."""
-        setup = from_json(_Setup, config.get("setup"), "setup")
         merges: Any = config.get("merges")
-        wrong = setup.wrong()
-        if not isinstance(merges, list) or len(merges) > MAX_MERGES or not all(isinstance(m, str) for m in merges):
-            wrong = "the merges are no list of texts"
-        if wrong:
-            raise DataError(
-                f"this is no configuration of a transformer: {wrong}",
-                where="encoders",
-                remedy="the model is damaged; save it anew",
-            )
-        return cls(BytePairs(merges, setup.lowercase), setup)
-
-
-def _check_texts(records: Sequence[Any]) -> None:
-    for number, record in enumerate(records):
-        if not isinstance(record, str):
-            raise DataError(
-                f"the transformer reads texts, not {type(record).__name__}",
-                where=f"record {number}",
-                remedy="choose a column of texts, or turn the values into text",
-            )
+        with stored("a transformer"):
+            if not isinstance(merges, list) or len(merges) > MAX_MERGES or not all(isinstance(m, str) for m in merges):
+                raise DataError("the merges are no list of texts")
+            setup = from_json(_Setup, config.get("setup"), "setup")
+            return cls(BytePairs(merges, setup.lowercase), setup)

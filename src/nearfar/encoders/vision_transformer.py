@@ -15,6 +15,7 @@ little data.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -22,10 +23,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nearfar.core.card import Card
-from nearfar.core.errors import DataError, UsageError
-from nearfar.core.images import images
+from nearfar.core.errors import UsageError
 from nearfar.core.rows import Rows
-from nearfar.maths.pixels import Scale, check_counts, check_picture, scale_from, scale_of, scaled
+from nearfar.core.seeding import seeded
+from nearfar.encoders.shared.image_encoder import ImageEncoder, PictureSetup, Scale, scale_of, stored_setup
+from nearfar.encoders.shared.settings import check_choice, check_dropout, check_heads, check_sizes, stored, wrong
 from nearfar.maths.transformer_blocks import INITIAL_STD, Block
 
 CARD = Card(
@@ -36,35 +38,40 @@ CARD = Card(
     public=("VisionTransformer",),
 )
 
-SETTINGS = ("dimension", "depth", "heads", "patch", "size", "channels", "pooling", "dropout")
-LIMITS = {"dimension": 8192, "depth": 128, "heads": 128, "patch": 256}
-POOLINGS = ("mean", "cls")
+
+@dataclass(frozen=True)
+class _Setup(PictureSetup):
+    dimension: int
+    depth: int
+    heads: int
+    patch: int
+    pooling: str
+    dropout: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_sizes(self, dimension=8192, depth=128, heads=128, patch=256)
+        if self.size % self.patch:
+            raise wrong("patch", self.patch, f"choose a divisor of the size, which is {self.size}")
+        check_heads(self.dimension, self.heads)
+        check_choice("pooling", self.pooling, ("mean", "cls"))
+        check_dropout(self.dropout)
 
 
-class VisionTransformer(nn.Module):
+class VisionTransformer(ImageEncoder):
     """Images to vectors, see the file's text. `fit` makes one."""
 
-    def __init__(
-        self,
-        dimension: int,
-        depth: int,
-        heads: int,
-        patch: int,
-        size: int,
-        channels: int,
-        pooling: str,
-        dropout: float,
-        scale: Scale,
-    ) -> None:
-        super().__init__()
-        self.dimension, self.depth, self.heads, self.patch = dimension, depth, heads, patch
-        self.size, self.channels, self.pooling, self.dropout, self.scale = size, channels, pooling, dropout, scale
-        side = size // patch
-        self.embed = nn.Conv2d(channels, dimension, patch, patch)
-        self.position = nn.Parameter(torch.empty(1, dimension, side, side))
-        self.token = nn.Parameter(torch.empty(1, 1, dimension)) if pooling == "cls" else None
-        self.blocks = nn.ModuleList(Block(dimension, heads, dropout=dropout) for _ in range(depth))
-        self.norm = nn.LayerNorm(dimension)
+    def __init__(self, setup: _Setup, scale: Scale) -> None:
+        super().__init__(setup, scale)
+        self.patch, self.dimension = setup.patch, setup.dimension
+        side = setup.size // setup.patch
+        self.embed = nn.Conv2d(setup.channels, setup.dimension, setup.patch, setup.patch)
+        self.position = nn.Parameter(torch.empty(1, setup.dimension, side, side))
+        self.token = nn.Parameter(torch.empty(1, 1, setup.dimension)) if setup.pooling == "cls" else None
+        self.blocks = nn.ModuleList(
+            Block(setup.dimension, setup.heads, dropout=setup.dropout) for _ in range(setup.depth)
+        )
+        self.norm = nn.LayerNorm(setup.dimension)
         for weight in (self.position, self.token):
             if weight is not None:
                 nn.init.normal_(weight, std=INITIAL_STD)
@@ -95,19 +102,14 @@ class VisionTransformer(nn.Module):
 
         Raises UsageError for settings that make no sense, DataError if no image can be read.
         """
-        _check(dimension, depth, heads, patch, size, channels, pooling, dropout)
+        setup = _Setup(dimension, depth, heads, patch, pooling, dropout, size=size, channels=channels)
         scale = scale_of(records, size, channels)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return cls(dimension, depth, heads, patch, size, channels, pooling, dropout, scale)
-
-    def prepare(self, records: Sequence[Any]) -> Tensor:
-        """Paths, Pillow images or arrays as bytes, uint8 [n c size size]. Raises DataError, where="record i"."""
-        return images(records, self.size, channels=self.channels)
+        with seeded(seed):
+            return cls(setup, scale)
 
     def forward(self, inputs: Tensor, side: str = "query") -> Rows:
         """One row an image: vectors [n dimension], of bytes or of floats 0 to 1 [n c h w], both sides multiples of the patch."""
-        pixels = scaled(inputs, self.scale, self.position)
+        pixels = self.scaled(inputs, self.position)
         if pixels.shape[2] % self.patch or pixels.shape[3] % self.patch or not pixels.numel():
             raise UsageError(
                 f"images of {pixels.shape[2]} x {pixels.shape[3]} pixels cannot be cut into patches of {self.patch}",
@@ -129,48 +131,8 @@ class VisionTransformer(nn.Module):
         sides = (patches.shape[2], patches.shape[3])
         return F.interpolate(self.position, sides, mode="bicubic", align_corners=False, antialias=True)
 
-    def cost(self, inputs: Tensor) -> Tensor:
-        """One an image [n]."""
-        return torch.ones(len(inputs))
-
-    def config(self) -> dict[str, Any]:
-        """Everything but the weights, as JSON."""
-        settings = {name: getattr(self, name) for name in SETTINGS}
-        return settings | {"mean": list(self.scale.mean), "deviation": list(self.scale.deviation)}
-
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> VisionTransformer:
         """The same architecture with fresh weights. Raises DataError if the configuration makes no sense."""
-        settings: list[Any] = [config.get(name) for name in SETTINGS]
-        try:
-            _check(*settings)
-            return cls(*settings, scale=scale_from(config, config["channels"]))
-        except UsageError as error:
-            raise DataError(
-                f"this is no configuration of a vision transformer: {error.what}",
-                where="encoders",
-                remedy="the model is damaged; save it anew",
-            ) from None
-
-
-def _check(
-    dimension: Any, depth: Any, heads: Any, patch: Any, size: Any, channels: Any, pooling: Any, dropout: Any
-) -> None:
-    check_picture(size, channels)
-    check_counts({"dimension": dimension, "depth": depth, "heads": heads, "patch": patch}, LIMITS)
-    if size % patch:
-        raise UsageError(
-            f"images of {size} pixels cannot be cut into patches of {patch}",
-            where="encoder.patch",
-            remedy="choose a size that is a multiple of the patch",
-        )
-    if dimension % heads:
-        raise UsageError(
-            f"a vector of {dimension} cannot be cut into {heads} heads",
-            where="encoder.heads",
-            remedy="choose a dimension that is a multiple of the number of heads",
-        )
-    if pooling not in POOLINGS:
-        raise UsageError(f"no pooling {pooling!r}", where="encoder.pooling", remedy='choose "mean" or "cls"')
-    if isinstance(dropout, bool) or not isinstance(dropout, (int, float)) or not 0 <= dropout < 1:
-        raise UsageError(f"a dropout of {dropout!r}", where="encoder.dropout", remedy="give a share from 0 to below 1")
+        with stored("a vision transformer"):
+            return cls(*stored_setup(_Setup, config))

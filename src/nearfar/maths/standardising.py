@@ -9,7 +9,8 @@ Pieces are merged by the update of Chan, Golub and LeVeque 1983, which does not 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -17,6 +18,13 @@ from jaxtyping import Float
 from nearfar.core.errors import DataError
 
 MOST = float(np.finfo(np.float32).max)
+
+
+class Standard(NamedTuple):
+    """Mean and 1 / spread of each column, as exact numbers."""
+
+    mean: tuple[float, ...]
+    factor: tuple[float, ...]
 
 
 class Moments:
@@ -82,12 +90,31 @@ def standardised(
     return made.astype(np.float32)
 
 
-def is_standard(mean: object, factor: object, most: int) -> bool:
-    """Whether these, from a stored configuration, are the means and factors of 1 to `most` columns."""
-    return (
+def standard_of(tables: Iterable[Float[np.ndarray, "m c"]], most: int, noun: str) -> tuple[Standard, bool]:
+    """Mean and spread of all tables [m c], which have the same columns, and whether a value was missing.
+
+    Raises DataError where there is no table, or one has more columns than `most`; `noun` names them.
+    """
+    found: Moments | None = None
+    for table in tables:
+        found = found or Moments(table.shape[1])
+        found.add(table)
+    if found is None:
+        raise DataError("there are no records to fit the encoder on", remedy="give at least one")
+    if len(found.mean) > most:
+        raise DataError(f"records of {len(found.mean):,} {noun}", remedy=f"give at most {most:,}; time comes first")
+    return Standard(tuple(found.mean.tolist()), tuple(found.factor().tolist())), found.missing
+
+
+def stored_standard(mean: Any, factor: Any, most: int) -> Standard:
+    """What a configuration says. Raises DataError for what is not the means and factors of 1 to `most` columns."""
+    sound = (
         isinstance(mean, Sequence)
         and isinstance(factor, Sequence)
         and 0 < len(mean) == len(factor) <= most
         and all(type(v) in (int, float) and abs(v) < np.inf for v in (*mean, *factor))
         and all(v >= 0 for v in factor)
     )
+    if not sound:
+        raise DataError("mean and factor are not those of columns")
+    return Standard(tuple(map(float, mean)), tuple(map(float, factor)))

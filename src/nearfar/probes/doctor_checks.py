@@ -14,7 +14,7 @@ from itertools import pairwise
 from statistics import median
 from typing import Literal
 
-from nearfar.core.parts import resolve
+from nearfar.core.parts import parts, resolve
 from nearfar.probes.doctor_history import FEWEST, Seen
 
 LIMITS = {
@@ -119,16 +119,19 @@ def _collapse(seen: Seen) -> Iterator[Reading]:
             began = seen.history.deviation[f"deviation/{name}"]
             excess = _below(now / max(began, 1e-30), LIMITS["shrunk"])
             what = f"all vectors of {name!r} are nearly one point: their deviation fell from {began:.2g} to {now:.2g}"
-            remedy = "raise the weight of the term that keeps vectors apart (vicreg: variance)"
+            remedy, figure = "raise the weight of the term that keeps vectors apart (vicreg: variance)", "deviation"
         elif (now := seen.least("mean_cosine", name)) is not None:
-            # Many encoders start in a narrow cone, or pass through one (BYOL): while it is early the limit is a hundred times as strict.
+            # Many encoders start in a narrow cone, or pass through one (BYOL): while it is early the limit is a hundred times as strict,
+            # and a cone that is only just too narrow, and widens, is on its way out.
             excess = _below(1 - now, LIMITS["collapse"]) * (1 if seen.mature else 0.01)
+            before, last = seen.last("mean_cosine", name)
+            excess = 0.0 if 1 - last > 1.2 * (1 - before) and excess < 10 else excess
             what = f"all vectors of {name!r} are nearly the same: the mean cosine of two different records is {now:.4f}"
-            remedy = seen.settings.times("learning_rate", 0.1, "0.0005")
+            remedy, figure = seen.settings.times("learning_rate", 0.1, "0.0005"), "mean_cosine"
         else:
             continue
         cause = "nothing in the objective keeps them apart (no negatives, or a teacher without stop-gradient), or the rate was too high"
-        yield Reading(excess, what, cause, remedy, {f"figure/{name}": now})
+        yield Reading(excess, what, cause, remedy, {f"{figure}/{name}": now})
 
 
 def _few_dimensions(seen: Seen) -> Iterator[Reading]:
@@ -153,11 +156,15 @@ def _few_dimensions(seen: Seen) -> Iterator[Reading]:
 
 def _level_of_rule(seen: Seen) -> float | None:
     """Chance level by the configured rule and the number of keys, for runs that did not measure it."""
-    objective, keys = seen.settings.objective, seen.history.keys
+    objective, keys = seen.settings.objective, int(seen.history.keys)
     rule = objective.get("rule")
     rule, options = (rule.get("part"), rule.get("options")) if isinstance(rule, Mapping) else (rule, None)
-    if not isinstance(rule, str) or keys < 2:
+    temperature, bias = objective.get("temperature", 1.0), objective.get("bias", 0.0)
+    numbers = isinstance(temperature, (int, float)) and isinstance(bias, (int, float))
+    if not isinstance(rule, str) or not numbers or keys < 2:
         return None
+    if not [part for part in parts("objectives") if part.name == rule]:
+        return None  # a function of the user's own file
     import torch
 
     from nearfar.core.block import Block
@@ -167,13 +174,11 @@ def _level_of_rule(seen: Seen) -> float | None:
     function = resolve(rule, "objectives")
     if card_of(function) is None:
         return None
-    function = partial(function, **options) if options else function
-    temperature, bias = float(objective.get("temperature", 0.05)), float(objective.get("bias", 0.0))
-    reach = 1 / temperature
-    low, high = (
-        (-reach - math.log(keys) - 10, reach + 10) if objective.get("learn_bias") else (bias - reach, bias + reach)
-    )
-    pos = torch.arange(int(keys))[None] == 0
+    function = partial(function, **options) if isinstance(options, Mapping) else function
+    low, high = bias - 1 / temperature, bias + 1 / temperature
+    if objective.get("learn_bias"):
+        low, high = min(low, -10 - math.log(keys)), max(high, 10.0)
+    pos = torch.arange(keys)[None] == 0
     return chance_level(function, Block(pos, ~pos), low, high)
 
 
@@ -254,7 +259,9 @@ def _false_negatives(seen: Seen) -> Iterator[Reading]:
             _ratio(share, LIMITS["false_negatives"]),
             f"{share:.0%} of the queries have a negative that is the same as their positive",
             "the data holds duplicates (equal texts, or equal vectors), and a batch takes them for wrong answers",
-            "--set objective.same_text=left_out, or remove duplicates from the data",
+            "remove duplicates from the data"
+            if seen.settings.objective.get("same_text") == "left_out"
+            else "--set objective.same_text=left_out, or remove duplicates from the data",
             {"false_negatives": share},
         )
 
@@ -304,7 +311,11 @@ def _stale_queue(seen: Seen) -> Iterator[Reading]:
 
 
 def _dead_tower(seen: Seen) -> Iterator[Reading]:
-    towers = {t: seen.last("gradient_norm", t, len(seen.history.signs)) for t in seen.subjects("gradient_norm")}
+    # A tower that only teaches, or whose term has no weight yet, needs no gradient.
+    names = (
+        [] if seen.settings.ramped else [t for t in seen.subjects("gradient_norm") if t not in seen.settings.teachers]
+    )
+    towers = {t: seen.last("gradient_norm", t, len(seen.history.signs)) for t in names}
     greatest = max((v for norms in towers.values() for v in norms), default=0.0)
     # Where no tower has a gradient, the loss may be at its end (all triplets satisfied) or have no pair.
     if not greatest and (
@@ -344,7 +355,7 @@ def _uneven_towers(seen: Seen) -> Iterator[Reading]:
 
 def _rate_high(seen: Seen) -> Iterator[Reading]:
     history, end = seen.history, seen.ending()
-    if not seen.mature or end is None or seen.settings.ramped or len(history.blocks) < FEWEST:
+    if not seen.mature or end is None or seen.settings.moving or len(history.blocks) < FEWEST:
         return
     means = [b.mean for b in history.blocks]
     width = max(5, len(means) // 20) if history.width == 1 else max(1, len(means) // 20)
@@ -394,10 +405,11 @@ def _rate_low(seen: Seen) -> Iterator[Reading]:
     level = history.level or 0.0
     yield Reading(
         min(_below(path, LIMITS["path"]), _below(fell, LIMITS["fall"])),
-        f"the weights moved by at most {path:.2%} of their length in {history.steps} steps, and the loss from "
+        f"the weights moved by at most {100 * path:.2g} % of their length in {history.steps} steps, and the loss from "
         f"{history.blocks[0].mean + level:.4g} to {end[0] + level:.4g}",
         "the learning rate is too low, or the training far too short",
-        seen.settings.times("learning_rate", 30, "0.005"),
+        # So that the path becomes half of the weights' length; a rate moves them in proportion.
+        seen.settings.times("learning_rate", min(max(0.5 / max(path, 1e-12), 10), 1e6), "0.005"),
         {"path": path, "fall": fell},
         history.first,
     )
@@ -423,7 +435,8 @@ def _modality_gap(seen: Seen) -> Iterator[Reading]:
 
 
 def _overfitting(seen: Seen) -> Iterator[Reading]:
-    for figure, sign in (("dev_loss", -1.0), ("mrr", 1.0)):
+    for figure in [name for name in (seen.history.held or [{}])[-1] if name != "step"]:
+        sign = -1.0 if "loss" in figure else 1.0
         held = [(int(h["step"]), h[figure]) for h in seen.history.held if figure in h]
         if len(held) < 6:
             continue
@@ -476,7 +489,8 @@ def _no_positives(seen: Seen) -> Iterator[Reading]:
             _ratio(share, LIMITS["without_positive"]),
             f"{share:.0%} of the rows have no positive in their batch and add nothing to the loss",
             "a batch holds too few records of each class, or the relation reads a column that never matches",
-            seen.settings.times("batch_size", 4, "1024") + ", or batches balanced by class",
+            seen.settings.times("batch_size", 4, "1024")
+            + f", or batches balanced by class: --set {seen.settings.name}.batching.balance=label",
             {"without_positive": share},
         )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 PATIENCE = 200  # steps at the full rate before a live run is told that it learned nothing
 FEWEST = 10  # steps below which a run is too short to be judged by its loss
+HELD_OUT = ("dev_loss", "mrr")  # held-out figures that stand in an entry by themselves
 BLOCKS, SIGNS = 256, 256  # kept of a run, however long
 
 
@@ -46,7 +47,7 @@ class History:
         """Whether the entry brings more than a loss."""
         step, figures = int(entry["step"]), {k: float(v) for k, v in _numbers(entry)}
         self.first, self.last = self.first or step, max(self.last, step)
-        held = {k: figures[k] for k in ("dev_loss", "mrr") if k in figures}
+        held = {k: figures[k] for k in HELD_OUT if k in figures} | _first_of(entry.get("held_out"))
         if held:
             self.held = _thinned([*self.held, {"step": float(step), **held}])
         measured = any(k.partition("/")[0] in _MEASURED for k in figures)
@@ -109,6 +110,13 @@ def _numbers(entry: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
             yield name, value
 
 
+def _first_of(held_out: Any) -> dict[str, float]:
+    """Of several held-out figures the first: it is the one that counts."""
+    return (
+        dict([next(_numbers(held_out), ("", 0.0))]) if isinstance(held_out, Mapping) and any(_numbers(held_out)) else {}
+    )
+
+
 def _thinned(kept: list[dict[str, float]]) -> list[dict[str, float]]:
     """Every second of too many, the newest and the oldest among them."""
     return kept if len(kept) <= SIGNS else [kept[0], *kept[2:-1:2], kept[-1]]
@@ -126,10 +134,13 @@ class Settings:
         self.name = stage or "fit"
         self.objective: Mapping[str, Any] = objective if isinstance(objective, Mapping) else {}
         self.stage = mine
-        # A weight that moves over the training moves the loss too.
-        self.ramped = any(
-            isinstance(a, Mapping) and isinstance(a.get("weight"), Mapping) for a in recipe.get("also") or ()
-        )
+        # A weight that moves over the training, and negatives that are mined anew, move the loss too.
+        also = [a for a in recipe.get("also") or () if isinstance(a, Mapping)]
+        self.ramped = any(isinstance(a.get("weight"), Mapping) for a in also)
+        self.moving = self.ramped or bool(mine.get("refresh"))
+        feeds = [f for f in (mine.get("streams") or recipe.get("streams") or ()) if isinstance(f, Mapping)]
+        learning = {f.get("tower", "encoder") for f in feeds if f.get("through", "online") == "online"}
+        self.teachers = {f.get("tower", "encoder") for f in feeds} - learning
 
     def number(self, name: str) -> float | None:
         """A setting of the stage, if it is a number."""

@@ -23,7 +23,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 from zlib import crc32
 
@@ -51,6 +50,7 @@ CARD = Card(
 SAMPLE = 512  # rows whose geometry is measured
 SPECTRUM = 192  # rows behind the spectrum: its cost grows with the cube
 SCORES = 2**17  # scores of a term that are looked at: 128 queries against 1,024 keys
+LEVEL = 2**14  # pairs by which the chance level is found
 SURE = 0.999  # a softmax that gives so much to one key passes hardly any gradient on
 EQUAL, NEAR = 1e-4, 0.05  # of the mean distance between keys: what may be the same key, and what is a near copy
 _TRIED, _ROUNDS = 13, 3  # constants that are tried for the chance level, each time around the best so far
@@ -83,7 +83,8 @@ def vital_signs(
     (1.0, 0.0, 2.07944, 0.125)
     """
     whole = objective if isinstance(objective, Objective) else Objective({"": objective})
-    whole = whole.at_this_step()
+    with torch.enable_grad():  # whether a bias is learned is known by its gradient
+        whole = whole.at_this_step()
     found: dict[str, float] = {}
     for name, table in rows.items():
         found |= _named(_geometry(table, sample), name)
@@ -122,8 +123,8 @@ def chance_level(rule: Rule, block: Block, low: float = 0.0, high: float = 0.0) 
         return None
     block = Block(_weights(block.pos[valid]), _weights(block.neg[valid]))
 
-    def loss(constant: float) -> float:
-        return _mean_loss(rule, torch.full(block.pos.shape, constant, device=block.pos.device), block)
+    shape, device = block.pos.shape, block.pos.device
+    loss = lambda constant: _mean_loss(rule, torch.full(shape, constant, device=device), block)  # noqa: E731
 
     if card is not None and "shift_invariant" in card.properties:
         return loss(0.0)
@@ -232,10 +233,8 @@ def _of_term(term: Scored, rows: Mapping[str, Rows]) -> dict[str, float]:
     if _plainly_scored(term):
         blocks = [block]
         if term.both_ways:
-            back = _some(len(single), max(16, SCORES // len(queries)), number.device)
-            every = torch.arange(len(queries), device=number.device)
-            turned = _look(replace(term, edits=()), queries, single.take(back), every)
-            blocks += [] if turned is None else [turned[1].map(lambda m: m.T.contiguous())]
+            few = single.take(_some(len(single), max(16, LEVEL // len(queries)), number.device))
+            blocks.append(term.relation(queries.columns, few.columns).map(lambda m: m.T.contiguous()))
         found |= _levels(term, scores, blocks)
     return found
 
@@ -334,7 +333,7 @@ def _levels(term: Scored, scores: Tensor, blocks: list[Block]) -> dict[str, floa
         low, high = min(low, -10 - math.log(scores.shape[1])), max(high, 10.0)
     chance, floor = [], []
     for block in blocks:
-        few = block.map(lambda m: m[: max(1, 2**14 // m.shape[1])])
+        few = block.map(lambda m: m[: max(1, LEVEL // m.shape[1])])
         level = chance_level(term.rule, few, low, high)
         if level is None:
             continue

@@ -81,7 +81,9 @@ class Loop:
         state.prepared = self.prepared
         self.learner: Learner = self.prepared.learner
         self.batches, self.total = self.prepared.batches, self.prepared.steps
-        self.per_epoch = self.batches.order.steps_per_epoch  # as it begins: clusters that change do not move what is counted by epochs
+        self.per_epoch = (
+            self.batches.order.steps_per_epoch
+        )  # as it begins: clusters that change do not move what is counted by epochs
         self.chosen = self._plan()
         self.micro_batch = self.chosen.micro_batch if self.chosen is not None else cast("int | None", stage.micro_batch)
         if stage.shard:
@@ -115,13 +117,13 @@ class Loop:
             interrupts_deferred(together) as asked_to_stop,
         ):
             try:
-                for first, last in self._segments():
-                    self._refresh(first)
+                for first, last in self.segments():
+                    self.refresh(first)
                     waiting = time.perf_counter()
                     for step, streams in self.batches.steps(first, last):
                         self.waited += time.perf_counter() - waiting
                         self.take(step, streams)
-                        self._measure()
+                        self.measure()
                         self.updating = False
                         if self._agree(asked_to_stop(), self.stopped != "", self._checkpoint_due()):
                             break
@@ -136,7 +138,7 @@ class Loop:
                 self.watch.close()
             self.learner.eval()
             self._save()
-        self._publish()
+        self.publish()
         self._tell_of_bad_records()
         seconds = time.perf_counter() - self.started
         return Fitted(
@@ -201,7 +203,7 @@ class Loop:
             warnings.warn(chosen.why[-1], RuntimeWarning, stacklevel=4)
         return chosen
 
-    def _segments(self) -> Iterator[tuple[int, int]]:
+    def segments(self) -> Iterator[tuple[int, int]]:
         """Stretches of steps between two refreshes of a column."""
         per_epoch = self.per_epoch
         periods = [max(1, round(refresh.every * per_epoch)) for refresh in self.stage.refresh]
@@ -211,7 +213,7 @@ class Loop:
             yield first, last
             first = last
 
-    def _refresh(self, step: int) -> None:
+    def refresh(self, step: int) -> None:
         """Columns whose time has come, of what the towers are now."""
         per_epoch = self.per_epoch
         due = [r for r in self.stage.refresh if step % max(1, round(r.every * per_epoch)) == 0]
@@ -311,7 +313,7 @@ class Loop:
                 counted["dropped_negatives" + (f"/{name}" if name else "")] = counts.dropped_per_row
         return counted
 
-    def _measure(self) -> None:
+    def measure(self) -> None:
         """Now and then, what held-out records say; it may end the training."""
         stage, held_out = self.stage, self.state.held_out
         if not stage.measure or held_out is None:
@@ -355,7 +357,7 @@ class Loop:
             return self.step % self.stage.checkpoint_steps == 0
         return time.perf_counter() - self.saved > self.stage.checkpoint
 
-    def _checkpoint(self) -> Checkpoint:
+    def checkpoint(self) -> Checkpoint:
         tensors, numbers = state_of(self.learner, self.optimiser)
         if self.average is not None:
             tensors |= {f"average.{k}": whole(v) for k, v in self.average.state_dict().items()}
@@ -370,7 +372,7 @@ class Loop:
         odd = self._odd_weights()
         if odd is not None:
             raise self._diverged(f"the weights {odd} are no numbers before step {self.step + 1}")
-        made = self._checkpoint()
+        made = self.checkpoint()
         if self.state.run is not None:
             save_checkpoint(self.state.run.checkpoints, made, self.state.about)
 
@@ -397,6 +399,14 @@ class Loop:
             if self.state.fitted is None:  # what an earlier stage found stays
                 self.batches.unusable.rewind(())
             return 0
+        self.put_back(made)
+        if run is not None:
+            self.history = run.rewind(self.stage.name, made.step)
+        return made.step
+
+    def put_back(self, made: Checkpoint) -> None:
+        """What a checkpoint holds of this stage, but for the log."""
+        self.step = made.step
         restore(made, self.learner, self.optimiser)
         if self.average is not None:
             self.average.load_state_dict(made.under("average"))
@@ -409,11 +419,8 @@ class Loop:
                 self.columns[self.stage.batching.groups], step, epoch=epoch
             )
         self.batches.unusable.rewind(made.numbers.get("unusable", ()))
-        if run is not None:
-            self.history = run.rewind(self.stage.name, made.step)
-        return made.step
 
-    def _publish(self) -> None:
+    def publish(self) -> None:
         """The weights that the model gets: the last, their average, or the best as measured."""
         if self.average is not None and int(self.average.updates) and not self.interrupted:
             self.average.copy_to(self.learner.towers)

@@ -22,7 +22,7 @@ from nearfar.data.pair_table import PairTable
 from nearfar.data.pairs import pairs
 from nearfar.data.records import Records
 from nearfar.data.split import split
-from nearfar.training.several import LARGE, is_several, open_several
+from nearfar.training.several import LARGE, are_files, is_several, open_several
 
 FIELDS = {"images": "image", "audio": "audio", "texts": "text"}  # what the records of a kind are called
 FEWEST = 20  # records below which none is held out
@@ -60,13 +60,13 @@ def open_data(
         raise UsageError(
             "there is no data to train on", where="data", remedy="pass a file, a list of pairs, arrays, or a DataFrame"
         )
-    if is_several(data) and (recipe.data == "pairs" or all(isinstance(d, (str, os.PathLike)) for d in data.values())):
+    if is_several(data) and (recipe.data == "pairs" or are_files(data)):
         return _several(recipe, data, columns, on_bad, bad_records, held_out)
     if recipe.data == "pairs" and not isinstance(data, Records) and not _is_large(data):
         return _pairs(recipe, pairs(data, columns, on_bad=on_bad, bad_records=bad_records), held_out)
     bad = BadRecords(on_bad, bad_records) if on_bad == "skip" else None
     records = data if isinstance(data, Records) else _opened(recipe.data, data, columns, bad)
-    names = _names(columns) or tuple(records.fields)
+    names = _names(columns)
     if held_out is not None:
         own = held_out.records() if isinstance(held_out, PairTable) else held_out
         return Opened(records, own, records, names)
@@ -99,8 +99,10 @@ def _several(
         raise UsageError(
             f"{recipe.name} learns from {recipe.data}, and several data sets are for recipes of pairs",
             where="data",
-            remedy="give one data set; one folder may hold several",
+            remedy="give one data set",
         )
+    for stage in recipe.fits:
+        _check_weights(stage.batching.weights, data, f"{stage.name}.batching.weights")
     records, about = open_several(data, columns, on_bad=on_bad, bad_records=bad_records)
     if held_out is not None:
         part = held_out.records() if isinstance(held_out, PairTable) else held_out
@@ -109,13 +111,29 @@ def _several(
     return Opened(rest, part, records, (), about)
 
 
+def _check_weights(weights: Any, data: Mapping[str, Any], where: str) -> None:
+    """Before anything is read; the order of the records knows the names of their sources no more."""
+    if not isinstance(weights, Mapping):
+        return
+    names = ", ".join(map(str, data))
+    for name in weights:
+        if name not in data:
+            raise UsageError(f"there is no data set {name!r}", where=where, remedy=f"there are {names}")
+    for name in data:
+        if name not in weights:
+            raise UsageError(
+                f"the data set {name!r} has no weight",
+                where=where,
+                remedy=f"give one to each of {names}, or none to any",
+            )
+
+
 def _opened(kind: str, data: Any, columns: str | Sequence[str] | None, bad: BadRecords | None) -> Records:
     path = Path(data) if isinstance(data, (str, os.PathLike)) else None
     if kind == "pairs":
         return lazy_pairs(data, columns, bad=bad)
     if kind == "images" and path is not None:
-        kept = bad or BadRecords()
-        return image_folder(path, _names(columns) or None, on_bad=kept.on_bad, bad_records=kept.path)
+        return image_folder(path, _names(columns) or None, bad=bad)
     if kind == "audio" and path is not None:
         return audio_folder(path, _names(columns) or None, bad=bad)
     field = FIELDS.get(kind, "record")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +21,7 @@ from nearfar.data.lazy import lazy_pairs
 from nearfar.data.pair_table import PairTable
 from nearfar.data.pairs import pairs
 from nearfar.data.records import Records
-from nearfar.data.sources import sources
+from nearfar.data.sources import NEGATIVES, sources
 
 LARGE = 1 << 30  # bytes of a file that is read record by record instead of as a whole
 SETTINGS = ("data", "columns", "prompts")
@@ -51,6 +51,12 @@ def _is_data_set(value: Any) -> bool:
         return bool(value) and isinstance(value[0], (tuple, list, Mapping))
     known = isinstance(value, (str, os.PathLike, PairTable, Records, Mapping))
     return known or hasattr(value, "column_names") or hasattr(value, "columns")
+
+
+def are_files(data: Mapping[str, Any]) -> bool:
+    """Whether data sets by name are all named by their paths, as on a command line."""
+    given = [one["data"] if isinstance(one, Mapping) and "data" in one else one for one in data.values()]
+    return all(isinstance(one, (str, os.PathLike)) for one in given)
 
 
 def open_several(
@@ -102,14 +108,14 @@ def _data_set(name: str, value: Any, columns: str | Sequence[str] | None) -> _Da
     unknown = sorted(set(value) - set(SETTINGS))
     if unknown:
         raise UsageError(
-            f"the data set {name!r} has no setting {unknown[0]!r}", where="data", remedy=f"there are {', '.join(SETTINGS)}"
+            f"the data set {name!r} has no setting {unknown[0]!r}",
+            where="data",
+            remedy=f"there are {', '.join(SETTINGS)}",
         )
     return _DataSet(value["data"], value.get("columns") or columns, value.get("prompts") or {})
 
 
-def _opened(
-    one: _DataSet, on_bad: Literal["raise", "skip"], bad_records: Path | None
-) -> tuple[Records, Sequence[str]]:
+def _opened(one: _DataSet, on_bad: Literal["raise", "skip"], bad_records: Path | None) -> tuple[Records, Sequence[str]]:
     if isinstance(one.data, Records):
         return one.data, tuple(one.data.fields)
     path = Path(one.data) if isinstance(one.data, (str, os.PathLike)) else None
@@ -118,7 +124,10 @@ def _opened(
         names = one.columns.split(",") if isinstance(one.columns, str) else one.columns
         return lazy_pairs(one.data, one.columns, bad=bad), [name.strip() for name in names or ()]
     table = pairs(one.data, one.columns, on_bad=on_bad, bad_records=bad_records)
-    return table.records(), table.columns
+    records = table.records()
+    if not table.has_negatives:
+        records = replace(records, fields={k: v for k, v in records.fields.items() if k != NEGATIVES})
+    return records, table.columns
 
 
 class _BadRecords:

@@ -11,7 +11,8 @@ import hashlib
 import json
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -37,6 +38,7 @@ from nearfar.training.own_file import recipe_from_file
 from nearfar.training.prepare import towers_of
 from nearfar.training.processes import join, told
 from nearfar.training.run import BAD_RECORDS, Run
+from nearfar.training.several import again
 from nearfar.training.stages import run_stage
 from nearfar.training.state import Progress, State
 
@@ -69,7 +71,9 @@ def train(
     """Train a recipe and return the model. Options are those of `train_run`:
 
     recipe     a name (`nearfar list recipes`), a Python file of yours that defines `recipe()`, or a Recipe
-    data       a path (jsonl, csv, tsv, parquet, a folder of images or sounds), a list of pairs, arrays by field, a DataFrame, `Records`
+    data       a path (jsonl, csv, tsv, parquet, a folder of images or sounds), a list of pairs, arrays by field, a DataFrame, `Records`;
+               several data sets of pairs by name: {"nli": "nli.jsonl", "qa": "qa.jsonl"}, each of them perhaps with columns and
+               prompts of its own: {"data": "qa.jsonl", "columns": "question,answer", "prompts": {"query": "question: "}}
     columns    "question,answer", further ones are explicit hard negatives; found by themselves when there is no doubt
     out        the run directory; runs/NAME-1, -2, ... unless given
     settings   overrides such as "fit.batch_size=512", "objective.temperature=0.1"
@@ -128,6 +132,8 @@ def train_run(
     run = None if resume is None else Run.open(resume)
     if run is not None and data is None:
         recipe, data, columns = _as_it_began(run, recipe, columns)
+    if run is not None and on_bad == "raise":
+        on_bad = run.config.get("on_bad", on_bad)
     chosen = recipe_of("pairs" if recipe is None else recipe, settings, seed)
     bad = BadRecords(on_bad, _bad_file(out, resume) if on_bad == "skip" else None)
     opened = open_data(chosen, data, columns, on_bad=on_bad, bad_records=_path(bad), held_out=held_out)
@@ -138,29 +144,46 @@ def train_run(
             "columns": list(opened.names),
             "records": len(opened.whole),
             "fingerprint": opened.whole.fingerprint,
+            **({"sources": opened.sources} if opened.sources else {}),
         },
+        "on_bad": on_bad,
     }
     run = _run_of(run, out, chosen, config, bad, together)
-    state = _state(chosen, opened, config, run, together, bad)
-    state.progress, state.callbacks = progress, callbacks
-    state.loggers = [
-        CsvLogger(run.directory / "metrics.csv"),
-        TensorBoardLogger(run.directory / "tensorboard"),
-        *loggers,
-    ]
-    if resume is not None:
-        state.resumed = load_checkpoint(run.checkpoints, state.about)
-    if on_start is not None:
-        on_start(state.model)
-    first = 0 if state.resumed is None else state.resumed.stage
-    for number, stage in enumerate(chosen.stages):
-        if number < first:
-            continue
-        state.stage = number
-        run_stage(stage, state)
-        if state.fitted is not None and state.fitted.interrupted:
-            break
+    with _taken_back(run, resume is None and (together is None or together.rank == 0)):
+        state = _state(chosen, opened, config, run, together, bad)
+        state.progress, state.callbacks = progress, callbacks
+        state.loggers = [
+            CsvLogger(run.directory / "metrics.csv"),
+            TensorBoardLogger(run.directory / "tensorboard"),
+            *loggers,
+        ]
+        if resume is not None:
+            state.resumed = load_checkpoint(run.checkpoints, state.about)
+        if on_start is not None:
+            on_start(state.model)
+        first = 0 if state.resumed is None else state.resumed.stage
+        for number, stage in enumerate(chosen.stages):
+            if number < first:
+                continue
+            state.stage = number
+            run_stage(stage, state)
+            if state.fitted is not None and state.fitted.interrupted:
+                break
     return _finished(state, run, config, opened)
+
+
+@contextmanager
+def _taken_back(run: Run, new: bool) -> Iterator[None]:
+    """A new run that fails before its first step leaves no directory, so that the same command can be typed again once it is mended."""
+    try:
+        yield
+    except NearfarError:
+        begun = [path.name for path in run.directory.iterdir() if path.name != BAD_RECORDS]
+        if new and begun == ["config.json"]:
+            (run.directory / "config.json").unlink()
+            with suppress(OSError):  # not empty: bad records are what there is to look at
+                run.directory.rmdir()
+        raise
 
 
 def _finished(state: State, run: Run, config: dict[str, Any], opened: Opened) -> Trained:
@@ -262,14 +285,17 @@ def _as_it_began(
 ) -> tuple[str | Path | Recipe, Any, str | Sequence[str] | None]:
     """Recipe, data file and columns of a run."""
     data, stored = run.config["data"], run.config["recipe"]
-    if not Path(data["source"]).exists():
-        raise UsageError(
-            f"the run was trained on {data['source']}, which is no file that could be read again",
-            where=str(run.directory / "config.json"),
-            remedy="give the same data again",
-        )
+    for one in data.get("sources", {"": data}).values():
+        if not Path(one["source"]).exists():
+            raise UsageError(
+                f"the run was trained on {one['source']}, which is no file that could be read again",
+                where=str(run.directory / "config.json"),
+                remedy="give the same data again",
+            )
     if recipe is None or recipe == stored["name"]:
         recipe = from_json(Recipe, stored, str(run.directory / "config.json"))
+    if "sources" in data:
+        return recipe, again(data["sources"]), columns
     return recipe, data["source"], columns or data["columns"]
 
 
@@ -299,11 +325,9 @@ def recipe_of(recipe: str | Path | Recipe, settings: Sequence[str] = (), seed: i
 def _same_run(run: Run, config: dict[str, Any]) -> None:
     """A resumed run goes on with the recipe and the data it began with."""
     for name in ("recipe", "data"):
-        was, now = (
-            {k: v for k, v in c[name].items() if k != "source"} for c in (run.config, json.loads(json.dumps(config)))
-        )
+        was, now = (_without_places(c[name]) for c in (run.config, json.loads(json.dumps(config))))
         if was != now:
-            changed = sorted(k for k in was if was[k] != now.get(k))
+            changed = sorted(k for k in {**was, **now} if was.get(k) != now.get(k))
             raise UsageError(
                 f"this run was started with another {name} ({', '.join(changed)} differ)",
                 where=str(run.directory / "config.json"),
@@ -311,5 +335,21 @@ def _same_run(run: Run, config: dict[str, Any]) -> None:
             )
 
 
+def _without_places(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What is written down of a recipe or data, but for the paths: data may have moved."""
+    kept = {k: v for k, v in data.items() if k != "source"}
+    sources = {name: _without_places(one) for name, one in data.get("sources", {}).items()}
+    return kept | {"sources": sources} if sources else kept
+
+
 def _digest(data: Any) -> str:
-    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(_floats(data), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _floats(data: Any) -> Any:
+    """Whole numbers as others: what a recipe says as 3 comes back from its configuration as 3.0, and is the same."""
+    if isinstance(data, Mapping):
+        return {key: _floats(value) for key, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [_floats(value) for value in data]
+    return float(data) if isinstance(data, int) and not isinstance(data, bool) else data

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from nearfar.core.draws import Draws
-from nearfar.core.errors import DataError
-from nearfar.core.text_fields import FIELD
+from nearfar.core.text_fields import FIELD, text_of
 
 T = TypeVar("T")
 
@@ -89,7 +88,7 @@ def with_code_changed(
 
     Raises DataError, where="record i", for a record that is no text.
     """
-    codes = [_text(record, number).rpartition(FIELD) for number, record in enumerate(records)]
+    codes = [text_of(record, number, "a view of code").rpartition(FIELD) for number, record in enumerate(records)]
     sources = [parsed(code) for _, _, code in codes]
     plans = [None if source is None else plan(source) for source in sources]
     drawn = draws.each(purpose, [0 if planned is None else planned[1] for planned in plans])
@@ -101,13 +100,3 @@ def with_code_changed(
             lines = change(source, planned[0], each.tolist())
             made.append(head + field + b"\n".join(lines[source.wrapped :]).decode())
     return made
-
-
-def _text(record: Any, number: int) -> str:
-    if not isinstance(record, str):
-        raise DataError(
-            f"a view of code reads source text, not {type(record).__name__}",
-            where=f"record {number}",
-            remedy="choose a column of texts",
-        )
-    return record

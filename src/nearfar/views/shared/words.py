@@ -11,8 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nearfar.core.draws import Draws
-from nearfar.core.errors import DataError
-from nearfar.core.text_fields import FIELD
+from nearfar.core.text_fields import FIELD, text_of
 
 # The words of one field, a uniform draw for each of them, and one more for the field: to the field's new words.
 Change = Callable[[list[str], list[float], float], list[str]]
@@ -28,7 +27,10 @@ def with_words_changed(records: Sequence[Any], draws: Draws, purpose: str, chang
     >>> with_words_changed([f"head{FIELD}a  body"], draws, "demo", lambda words, each, whole: words[::-1])
     ['head\\x1fbody a']
     """
-    texts = [[field.split() for field in _text(record, i).split(FIELD)] for i, record in enumerate(records)]
+    texts = [
+        [field.split() for field in text_of(record, i, "a view of words").split(FIELD)]
+        for i, record in enumerate(records)
+    ]
     sizes = [sum(len(words) + 1 for words in fields) for fields in texts]
     made = []
     for record, fields, drawn in zip(records, texts, draws.each(purpose, sizes), strict=True):
@@ -38,13 +40,3 @@ def with_words_changed(records: Sequence[Any], draws: Draws, purpose: str, chang
             changed.append(change(list(words), each, whole) if words else words)
         made.append(record if changed == fields else FIELD.join(" ".join(words) for words in changed))
     return made
-
-
-def _text(record: Any, number: int) -> str:
-    if not isinstance(record, str):
-        raise DataError(
-            f"a view of words reads texts, not {type(record).__name__}",
-            where=f"record {number}",
-            remedy="choose a column of texts, or turn the values into text",
-        )
-    return record
