@@ -41,11 +41,12 @@ test-all: $(DEV)  ## the same, with every objective under every relation in ever
 demo: $(BASE)  ## set up and run the main job: a code search of your own machine (3 minutes)
 	$(BIN)/nearfar quickstart $(ARGS)
 
-bench: $(DEV)  ## measure speed and memory beside other libraries (30 minutes; NEARFAR_DATA: texts)
+bench: $(DEV)  ## measure speed and memory beside other libraries (an hour; NEARFAR_DATA: texts)
 	@PYTHON='$(BIN)/python' benchmarks/environment '$(PEERS)'
 	$(PEERS)/bin/python benchmarks/loss_stage.py $(ARGS)
 	$(BIN)/python docs/benchmarks.py
 	$(PEERS)/bin/python benchmarks/micro_batching.py $(ARGS)
+	$(PEERS)/bin/python benchmarks/train_step.py $(ARGS)
 	$(BIN)/python docs/benchmarks.py
 
 docs: $(DEV)  ## render the pages of all parts into docs/site

@@ -32,29 +32,6 @@ def apart(a, b):
     return float((a - b).abs().max() / b.norm(dim=1).mean())
 
 
-def vectors_alone_and_together(encoder, records):
-    """Largest difference between vectors of all records at once, and each alone, permuted, and in micro-batches."""
-    encoder.eval()
-    inputs = encoder.prepare(records)
-    with torch.no_grad():
-        together = encoder(inputs).vectors
-        alone = torch.cat([encoder(encoder.prepare([record])).vectors for record in records])
-        order = torch.randperm(len(records))
-        permuted = encoder(inputs[order]).vectors
-    return max(apart(alone, together), apart(permuted, together[order]))
-
-
-def gradients(encoder, records, micro_batch):
-    """The gradient of an exact step on two halves of the pictures, as one vector."""
-    encoder.zero_grad()
-    inputs = encoder.prepare(records)
-    record = {"record": torch.arange(len(records))}
-    streams = {"x": nf.Stream(encoder, inputs, record), "y": nf.Stream(encoder, inputs.flip(3), record)}
-    objective = nf.Objective({"contrast": nf.Scored(nf.info_nce, nf.paired(), temperature=0.5)})
-    nf.backward(objective, streams, micro_batch=micro_batch)
-    return {name: p.grad for name, p in encoder.named_parameters()}
-
-
 def learns_shapes(encoder, steps, rate):
     """Accuracy of the nearest class mean on held-out shapes, before and after supervised contrastive training."""
     records, labels = shapes(192)

@@ -11,7 +11,7 @@ import nearfar as nf
 from nearfar.core.batching import Batching
 from nearfar.core.ramp import Ramp
 from nearfar.core.recipe import Also, Contrast, Feed, Named, Recipe, Use
-from nearfar.core.stage import Fit, Refresh
+from nearfar.core.stage import Fit, Refresh, Transform
 from nearfar.data.records import Records
 from nearfar.objectives.composed import Local
 
@@ -149,6 +149,19 @@ RECIPES = {
         "balanced",
         fit=changed(FIT, batch_size=24, batching=Batching(balance="label", per_class=4)),
         objective=Contrast(relation="labelled", temperature=0.2),
+    ),
+    "columns and a transformation of earlier stages": Recipe(
+        "left",
+        ENCODER,
+        Contrast(temperature=0.2),
+        (
+            changed(FIT, name="first", epochs=1),
+            Refresh("find", Use("clusters", {"k": 4}), "label"),
+            Transform("whiten", Use("whiten")),
+            changed(FIT, name="second", epochs=5, objective=Contrast(relation="labelled", temperature=0.2)),
+        ),
+        data="records",
+        streams=(X, Y),
     ),
     "a frozen teacher in a second stage": Recipe(
         "two_stages",

@@ -1,14 +1,12 @@
-"""The graph convolutional network: equal to loops over nodes, local to a graph, stored and trained."""
+"""The graph convolutional network: equal to loops over nodes; the rest is in test_contract.py and test_graph_encoders.py."""
 
 import pytest
 import torch
 
-from encoders.of_graphs import check_backward, check_learns, check_local, check_stored, close, graphs
-from nearfar.core.errors import DataError, UsageError
+from encoders.cases import graphs
+from encoders.shared import close
 from nearfar.core.graph import Graph
 from nearfar.encoders.gcn import Gcn
-
-CONFIG = {"features": 5, "dimension": 4, "hidden": 6, "layers": 3, "pooling": "nodes"}
 
 
 def make(records=None, **options):
@@ -53,19 +51,8 @@ def test_equal_to_loops(directed):
 
 
 @torch.no_grad()
-def test_pooling_and_known_answers():
+def test_known_answers():
     records = graphs()
-    nodes = make()(make().prepare(records))
-    source = nodes.columns["source"]
-    assert nodes.columns["node"].tolist() == [
-        i + 100 * number for number, g in enumerate(records) for i in range(len(g))
-    ]
-    for pooling in ("mean", "sum"):
-        pooled = make(pooling=pooling)(make().prepare(records))
-        for number in range(len(records)):
-            own = nodes.vectors[source == number]
-            assert close(pooled.vectors[number], own.mean(0) if pooling == "mean" else own.sum(0))
-        assert "source" not in pooled.columns
     # Without edges it is a network on each node; a loop changes nothing.
     alone = Graph(records[4].x, torch.zeros(2, 0, dtype=torch.long))
     loops = Graph(records[4].x, torch.arange(5).repeat(2, 1))
@@ -89,48 +76,3 @@ def test_degrees_of_many_are_exact_in_bfloat16():
     for _ in range(999):
         counted += 1
     assert counted == 256
-
-
-@pytest.mark.parametrize("pooling", ["nodes", "mean", "sum"])
-def test_laws(pooling, tmp_path):
-    records = graphs()
-    check_local(make(pooling=pooling), records)
-    check_stored(make(pooling=pooling), records, tmp_path)
-
-
-def test_gradient_of_nodes_in_micro_batches():
-    check_backward(make, graphs())
-
-
-def test_learns():
-    check_learns(Gcn.fit({"graph": [Graph(torch.ones(2, 2), torch.zeros(2, 0, dtype=torch.long))]}, pooling="mean"))
-
-
-def test_the_seed_alone_gives_the_weights():
-    first, same, other = (Gcn.fit({"a": graphs()}, seed=s).layers[0].weight for s in (0, 0, 1))
-    torch.manual_seed(5)
-    assert (first == same).all()
-    assert (first == Gcn.fit({"a": graphs()}, seed=0).layers[0].weight).all()
-    assert (first != other).any()
-
-
-def test_bad_records_and_settings():
-    encoder = make()
-    with pytest.raises(DataError, match="record 3"):
-        encoder.prepare([*graphs()[:3], "a text"])
-    with pytest.raises(DataError, match="record 1"):
-        encoder.prepare([graphs()[0], *graphs(1, features=6)])
-    with pytest.raises(DataError, match="a graph is needed"):
-        Gcn.fit({"a": []})
-    for options in ({"dimension": 0}, {"hidden": -1}, {"layers": 0}, {"layers": 10**9}):
-        with pytest.raises(UsageError) as caught:
-            Gcn.fit({"a": graphs()}, **options)
-        assert caught.value.remedy
-
-
-@pytest.mark.parametrize("name", CONFIG)
-@pytest.mark.parametrize("value", [None, 0, -1, 1.5, True, "many", 10**12, [2]])
-def test_damaged_configurations_are_refused(name, value):
-    assert Gcn.from_config(CONFIG).config() == CONFIG
-    with pytest.raises(DataError, match="no configuration"):
-        Gcn.from_config({**CONFIG, name: value})

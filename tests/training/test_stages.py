@@ -104,6 +104,11 @@ def test_measure_and_decode_write_what_they_find(tmp_path):
     assert [e["stage"] for e in made.run.logged() if "measured" in e] == ["counterparts", "mine", "say"]
 
 
+def test_two_stages_of_one_name_are_refused(tmp_path):
+    with pytest.raises(nf.UsageError, match="two stages are called 'fit'"):
+        train_run(staged(FIT, FIT), table(), out=tmp_path / "run")
+
+
 def test_what_is_no_stage_is_refused(tmp_path):
     with pytest.raises(nf.UsageError, match="no stage"):
         train_run(staged(changed(FIT, epochs=1), "nothing"), table(), out=tmp_path / "run")

@@ -29,7 +29,8 @@ def write_run_report(made: Trained) -> Path:
     if made.figures:
         shown = {"MRR": "mrr", "recall@10": "recall@10"}
         metrics = {title: {"this model": Interval(**made.figures[name])} for title, name in shown.items()}
-        sections.append(Comparison("Held-out pairs", metrics, highlight="this model"))
+        kind = "pairs" if about["recipe"]["data"] == "pairs" else "records"
+        sections.append(Comparison(f"Held-out {kind}", metrics, highlight="this model"))
     recipe = {k: getattr(v, "__name__", v) for k, v in _settings(about["recipe"]).items()}
     sections.append(Table("Settings", ("setting", "value"), [(k, str(v)) for k, v in recipe.items()]))
     facts = {
@@ -62,9 +63,15 @@ def _settings(recipe: dict[str, object], prefix: str = "") -> dict[str, object]:
     for name, value in recipe.items():
         if isinstance(value, dict) and value:
             found |= _settings(value, f"{prefix}{name}.")
-        elif isinstance(value, list) and value and isinstance(value[0], dict):
-            for item in value:
-                found |= _settings(item, f"{item.get('name', name)}.")
+        elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
+            parts = [item if isinstance(item, dict) else {"part": item} for item in value]
+            if not all("name" in part for part in parts):
+                found[prefix + name] = ", ".join(str(part.get("part", part.get("own", ""))) for part in parts)
+            for part in parts:
+                inner = part if "name" in part else part.get("options", {})
+                found |= _settings(
+                    inner, f"{part['name']}." if "name" in part else f"{prefix}{part.get('part', name)}."
+                )
         else:
             found[prefix + name] = value
     return found

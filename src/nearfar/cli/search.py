@@ -11,14 +11,15 @@ from nearfar.cli.terminal import bold, print_json, width
 
 EXAMPLES = """examples:
   nearfar search nearfar-quickstart "parse a date from a string"
-  nearfar search answers "how do I sort a list" --k 3 --json"""
+  nearfar search answers "how do I sort a list" --k 3 --json
+  nearfar search photos-index photos/cat/7.jpg                 images like this one"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Index, question, how many."""
     parser.epilog = EXAMPLES
     parser.add_argument("index", help="an index directory, or what `nearfar quickstart` wrote")
-    parser.add_argument("query", nargs="+", help="the question, in words")
+    parser.add_argument("query", nargs="+", help="the question, in words; of an index of images, the path of one")
     parser.add_argument("--k", type=int, default=5, help="how many records (5)")
     parser.add_argument("--model", metavar="DIR", help="the model that made the index, if it was moved")
     add_json(parser)
@@ -41,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
         )
     model = load(Path(place) if args.model else directory.resolve() / place)
     query = " ".join(args.query)
-    vector = model.encode([query], side="query")
+    vector = model.encode([query], side="query" if "query" in model.sides else None)
     if not vector.any():
         raise UsageError(f"the model knows no word of {query!r}", where="QUERY", remedy="ask with other words")
     hits = index.search(vector, args.k, model=model.fingerprint)

@@ -131,7 +131,14 @@ class Model(nn.Module):
         path = Path(directory)
         with replaced(path, written_as=FORMAT, description=DESCRIPTION, files=(DESCRIPTION, WEIGHTS)) as temporary:
             weights = {k: v.detach().cpu().contiguous().clone() for k, v in self.state_dict().items()}
-            save_file(weights, temporary / WEIGHTS)
+            try:
+                save_file(weights, temporary / WEIGHTS)
+            except SafetensorError as error:
+                raise ResourceError(
+                    f"the model cannot be written: {error}; an older one is as it was",
+                    where=str(path),
+                    remedy="make room on the disk, or choose another place",
+                ) from error
             data = {"format": FORMAT, "version": VERSION, **self.description(), "weights": sha256(temporary / WEIGHTS)}
             (temporary / DESCRIPTION).write_text(json.dumps(data, indent=1) + "\n", "utf-8")
         return path

@@ -29,12 +29,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nearfar.core.card import Card
-from nearfar.core.errors import UsageError
 from nearfar.core.ragged import taken
 from nearfar.core.rows import Rows
 from nearfar.core.seeding import seeded
 from nearfar.core.text_fields import FIELD, check_texts
-from nearfar.encoders.shared.settings import damaged
+from nearfar.encoders.shared.settings import damaged, wrong
 from nearfar.encoders.shared.tokenizing import Vocabulary
 from nearfar.maths.layers import is_size
 
@@ -99,8 +98,16 @@ class Static(nn.Module):
         buckets      vectors that all other units share by hash
         head_weight  how much a unit in the head counts, where one in the body counts 1
         """
-        if dimension < 1 or buckets < 1 or min_count < 1 or size < 0 or not 0 < head_weight < math.inf:
-            raise UsageError("dimension, buckets, min_count and head_weight must be positive", where="encoder")
+        for name, value, least in (
+            ("dimension", dimension, 1),
+            ("buckets", buckets, 1),
+            ("min_count", min_count, 1),
+            ("size", size, 0),
+        ):
+            if value < least:
+                raise wrong(name, value, f"it must be positive, {least} at least")
+        if not 0 < head_weight < math.inf:
+            raise wrong("head_weight", head_weight, "it must be positive")
         every = [text for side in sorted(texts) for text in texts[side]]
         check_texts(every, READER)
         vocabulary, frequency = Vocabulary.fit(every, min_count=min_count, size=size, buckets=buckets)

@@ -110,9 +110,10 @@ class VisionTransformer(ImageEncoder):
     def forward(self, inputs: Tensor, side: str = "query") -> Rows:
         """One row an image: vectors [n dimension], of bytes or of floats 0 to 1 [n c h w], both sides multiples of the patch."""
         pixels = self.scaled(inputs, self.position)
-        if pixels.shape[2] % self.patch or pixels.shape[3] % self.patch or not pixels.numel():
+        height, width = pixels.shape[2:]
+        if height % self.patch or width % self.patch or not (height and width):
             raise UsageError(
-                f"images of {pixels.shape[2]} x {pixels.shape[3]} pixels cannot be cut into patches of {self.patch}",
+                f"images of {height} x {width} pixels cannot be cut into patches of {self.patch}",
                 where="encoder",
                 remedy="let views give sizes that are multiples of the patch",
             )

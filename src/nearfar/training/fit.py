@@ -75,6 +75,8 @@ class Loop:
 
     def __init__(self, stage: Fit, state: State) -> None:
         self.stage, self.state, self.seed = stage, state, state.recipe.seed
+        if state.resumed is not None:
+            state.put_back(state.resumed)
         self.prepared: Prepared = prepare(
             stage, state.recipe, state.records, state.towers, state.heads, ranks=state.ranks, bad=state.bad
         )
@@ -96,7 +98,7 @@ class Loop:
         self.base = [group["lr"] for group in self.optimiser.param_groups]
         self.parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
         self.average = _average(stage, self.learner.towers)
-        self.columns: dict[str, np.ndarray] = {}
+        self.columns = dict(state.columns)
         self.history: list[dict[str, Any]] = []
         self.step = self._resume()
         self.losses = [e["loss"] for e in self.history if "loss" in e]
@@ -362,6 +364,7 @@ class Loop:
         if self.average is not None:
             tensors |= {f"average.{k}": whole(v) for k, v in self.average.state_dict().items()}
         tensors |= {f"column.{k}": torch.from_numpy(np.ascontiguousarray(v)) for k, v in self.columns.items()}
+        tensors |= {f"transform.{k}": v for k, v in self.state.model.named_buffers(recurse=False)}
         if self.batches.unusable.entries:
             numbers["unusable"] = self.batches.unusable.entries
         numbers["order"] = list(self.batches.order.start)
@@ -410,7 +413,7 @@ class Loop:
         restore(made, self.learner, self.optimiser)
         if self.average is not None:
             self.average.load_state_dict(made.under("average"))
-        self.columns = {name: tensor.numpy() for name, tensor in made.under("column").items()}
+        self.columns = dict(self.state.columns)
         if self.columns:
             self.batches.with_columns(**self.columns)
         if self.stage.batching.groups in self.columns:
@@ -428,7 +431,7 @@ class Loop:
             place = self.state.directory / "checkpoints" / "best"
             if place.exists():
                 restore(read_checkpoint(place), self.learner.towers, None)
-        self.state.records = self.state.records.with_columns(**self.columns)
+        self.state.take_columns(self.columns)
         if self.stage.shard:
             self.state.take_towers(unsharded(dict(self.learner.towers.items())))
 

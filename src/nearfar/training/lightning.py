@@ -34,7 +34,7 @@ from nearfar.training.checkpoint import Checkpoint
 from nearfar.training.fit import Loop, deterministic
 from nearfar.training.loggers import flat
 from nearfar.training.open_data import open_data
-from nearfar.training.prepare import towers_of
+from nearfar.training.prepare import model_of, towers_of
 from nearfar.training.state import State
 from nearfar.training.train import recipe_of
 
@@ -72,13 +72,7 @@ def lightning_module(
     stage = _stage(chosen)
     opened = open_data(chosen, data, columns, held_out=held_out)
     towers, heads = towers_of(chosen, opened.records)
-    learning = {feed.tower for feed in chosen.streams if feed.through == "online"}
-    sides: dict[str, Any] = {}
-    for feed in chosen.streams:
-        if feed.tower in learning:
-            sides.setdefault(feed.side or feed.field, towers[feed.tower])
-    similarity = "dot" if getattr(chosen.objective, "similarity", "cosine") == "dot" else "cosine"
-    model = Model(sides, similarity)
+    model = model_of(chosen, towers)
     state = State(chosen, opened.records, opened.held_out, towers, heads, model, run=None, about={})
     return make(Loop(stage, state))
 

@@ -11,6 +11,7 @@ import torch
 
 from nearfar.core.encoder import View
 from nearfar.core.errors import UsageError
+from nearfar.core.model import Model
 from nearfar.core.recipe import Contrast, Feed, Recipe
 from nearfar.core.stage import Fit
 from nearfar.core.use import Use
@@ -65,6 +66,16 @@ def towers_of(recipe: Recipe, records: Records) -> tuple[dict[str, Any], dict[st
     return towers, heads
 
 
+def model_of(recipe: Recipe, towers: Mapping[str, Any]) -> Model:
+    """What is published: the towers that learn, by the names of their sides."""
+    learning = {feed.tower for feed in recipe.streams if feed.through == "online"}
+    sides: dict[str, Any] = {}
+    for feed in recipe.streams:
+        if feed.tower in learning:  # what stood on the side of a teacher is published as what it taught
+            sides.setdefault(feed.side or feed.field, towers[feed.tower])
+    return Model(sides, "dot" if getattr(recipe.objective, "similarity", "cosine") == "dot" else "cosine")
+
+
 def prepare(
     stage: Fit,
     recipe: Recipe,
@@ -83,7 +94,7 @@ def prepare(
     views = {feed.name: _views(feed, records) for feed in feeds}
     batch = min(stage.batch_size, len(records))
     batching = stage.batching
-    if batching.groups in refreshed and batching.groups not in records.columns:
+    if batching.groups in refreshed:
         batching = replace(batching, groups=None)  # the first refresh comes before the first step
     order = Order.of(batching, batch, records.columns, recipe.seed, n=len(records))
     steps = max(1, stage.min_steps, round(stage.epochs * order.steps_per_epoch))

@@ -45,7 +45,7 @@ def _refresh(stage: Refresh, state: State) -> None:
     """Once, with the model as it is."""
     prepared = prepare(Fit(workers=0), state.recipe, state.records, state.towers, state.heads, ranks=state.ranks)
     columns = refreshed([stage], prepared.batches, state.recipe.seed, state.ranks)
-    state.records = state.records.with_columns(**columns)
+    state.take_columns(columns)
 
 
 def _transform(stage: Transform, state: State) -> None:

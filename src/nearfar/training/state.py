@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from nearfar.core.model import Model
 from nearfar.core.recipe import Recipe
 from nearfar.data.bad_records import BadRecords
@@ -28,6 +30,7 @@ class State:
     model     what will be published
     run       writes into the run's directory; None on ranks but the first, which write nothing
     directory of the run, for all ranks
+    columns   those that stages wrote, by name
     about     digests of recipe and data, which a checkpoint must share
     resumed   the checkpoint to go on from, taken by the stage that wrote it
     stage     the number of the present stage
@@ -50,12 +53,24 @@ class State:
     prepared: Any = None
     directory: Path | None = None
     ranks: Ranks | None = None
+    columns: dict[str, np.ndarray] = field(default_factory=dict)
     bad: BadRecords = field(default_factory=BadRecords)
     progress: Progress | None = None
     callbacks: Sequence[Callable[[Mapping[str, Any], Any], None]] = ()
     loggers: Sequence[Any] = ()
     findings: list[Any] = field(default_factory=list)
     measured: dict[str, Any] = field(default_factory=dict)
+
+    def take_columns(self, columns: Mapping[str, np.ndarray]) -> None:
+        """Columns that a stage wrote: the later ones see them, and so does a run that is resumed in one of those."""
+        self.columns = {**self.columns, **columns}
+        self.records = self.records.with_columns(**self.columns)
+
+    def put_back(self, made: Checkpoint) -> None:
+        """What the stages before the checkpoint's left beside towers and heads: columns, a transformation."""
+        self.take_columns({name: tensor.numpy() for name, tensor in made.under("column").items()})
+        for name, tensor in made.under("transform").items():
+            setattr(self.model, name, tensor)
 
     def take_towers(self, towers: Mapping[str, Any]) -> None:
         """Other modules in the place of the towers, in the model too."""

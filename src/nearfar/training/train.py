@@ -35,7 +35,7 @@ from nearfar.training.held_out import counterparts, measure, summary
 from nearfar.training.loggers import CsvLogger, TensorBoardLogger
 from nearfar.training.open_data import Opened, open_data
 from nearfar.training.own_file import recipe_from_file
-from nearfar.training.prepare import towers_of
+from nearfar.training.prepare import model_of, towers_of
 from nearfar.training.processes import join, told
 from nearfar.training.run import BAD_RECORDS, Run
 from nearfar.training.several import again
@@ -135,7 +135,9 @@ def train_run(
     if run is not None and on_bad == "raise":
         on_bad = run.config.get("on_bad", on_bad)
     chosen = recipe_of("pairs" if recipe is None else recipe, settings, seed)
-    bad = BadRecords(on_bad, _bad_file(out, resume) if on_bad == "skip" else None)
+    _refuse_twins(chosen)
+    writes = together is None or together.rank == 0
+    bad = BadRecords(on_bad, _bad_file(out, resume) if on_bad == "skip" and writes else None)
     opened = open_data(chosen, data, columns, on_bad=on_bad, bad_records=_path(bad), held_out=held_out)
     config = {
         "recipe": to_json(chosen),
@@ -149,7 +151,7 @@ def train_run(
         "on_bad": on_bad,
     }
     run = _run_of(run, out, chosen, config, bad, together)
-    with _taken_back(run, resume is None and (together is None or together.rank == 0)):
+    with _taken_back(run, resume is None and writes):
         state = _state(chosen, opened, config, run, together, bad)
         state.progress, state.callbacks = progress, callbacks
         state.loggers = [
@@ -222,13 +224,6 @@ def _state(
     recipe: Recipe, opened: Opened, config: dict[str, Any], run: Run, together: Ranks | None, bad: BadRecords
 ) -> State:
     towers, heads = towers_of(recipe, opened.records)
-    sides: dict[str, Any] = {}
-    learning = {feed.tower for feed in recipe.streams if feed.through == "online"}
-    for feed in recipe.streams:
-        if feed.tower in learning:  # what stood on the side of a teacher is published as what it taught
-            sides.setdefault(feed.side or feed.field, towers[feed.tower])
-    objective = recipe.objective
-    cosine = getattr(objective, "similarity", "cosine") != "dot"
     about = {"recipe": _digest(config["recipe"]), "data": opened.whole.fingerprint}
     writes = run if together is None or together.rank == 0 else None
     return State(
@@ -237,7 +232,7 @@ def _state(
         opened.held_out,
         towers,
         heads,
-        Model(sides, "cosine" if cosine else "dot"),
+        model_of(recipe, towers),
         writes,
         about,
         directory=run.directory,
@@ -307,6 +302,17 @@ def _bad_file(out: str | Path | None, resume: str | Path | None) -> Path:
 
 def _path(bad: BadRecords) -> Path | None:
     return None if bad.path is None else Path(bad.path)
+
+
+def _refuse_twins(recipe: Recipe) -> None:
+    names = [getattr(stage, "name", "") for stage in recipe.stages]
+    twins = sorted({name for name in names if names.count(name) > 1})
+    if twins:
+        raise UsageError(
+            f"two stages are called {twins[0]!r}, and the log could not tell them apart",
+            where="stages",
+            remedy="give each a name of its own",
+        )
 
 
 def recipe_of(recipe: str | Path | Recipe, settings: Sequence[str] = (), seed: int | None = None) -> Recipe:

@@ -18,6 +18,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from nearfar.core.errors import DataError, ResourceError
+from nearfar.core.seeding import seeded
 
 MAX_LAYERS = 1000
 MAX_BUFFER = 2**24  # entries of a buffer that is computed while a model is built: positions, frequencies
@@ -49,7 +50,7 @@ def read_architecture(folder: Path, extra: str) -> nn.Module:
     _refuse_pickles(folder)
     options = {"local_files_only": True, "use_safetensors": True, "trust_remote_code": False}
     try:
-        with quiet():
+        with quiet(), seeded(0):  # some weights are drawn before they are read over
             kind, more = _kind(transformers, config)
             model, report = kind.from_pretrained(
                 folder, config=config, dtype=torch.float32, output_loading_info=True, **options, **more
