@@ -24,6 +24,8 @@ def test_round_trip_through_text():
         ("fit.batch_size=512", lambda r: r.stages[0].batch_size, 512),
         ("stages.fit.batch_size=512", lambda r: r.stages[0].batch_size, 512),
         ("objective.temperature=0.07", lambda r: r.objective.temperature, 0.07),
+        ("objective.dimensions=(16, 32)", lambda r: r.objective.dimensions, (16, 32)),
+        ("objective.dimensions=[16]", lambda r: r.objective.dimensions, (16,)),
         ("objective.temperature=1", lambda r: r.objective.temperature, 1.0),
         ("objective.both_ways=false", lambda r: r.objective.both_ways, False),
         ("objective.rule=decoupled", lambda r: r.objective.rule, "decoupled"),

@@ -6,6 +6,7 @@ from torch import nn
 
 import nearfar as nf
 from nearfar.core.errors import UsageError
+from nearfar.core.parts import parts
 from nearfar.maths.batch_norm import BatchNorm
 
 LOCAL = {"linear": nf.linear, "projector": nf.projector, "predictor": nf.predictor}
@@ -17,6 +18,10 @@ ROWS = torch.randn(10, 16, generator=torch.Generator().manual_seed(0))
 def small(name: str) -> nn.Module:
     torch.manual_seed(3)
     return EVERY[name](16, **({"hidden": 8} if name != "linear" else {}), out=6)
+
+
+def test_no_head_of_the_catalogue_is_missing():
+    assert sorted(EVERY) == sorted(part.name for part in parts("heads"))
 
 
 @pytest.mark.parametrize("name", EVERY)

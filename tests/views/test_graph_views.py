@@ -1,4 +1,4 @@
-"""Views of graphs: what they take away, how often, and whose chance they draw."""
+"""Views of graphs: what they take away, how often; the chance of records is in test_contract.py."""
 
 import math
 from collections import Counter
@@ -9,16 +9,9 @@ import torch
 import nearfar as nf
 from nearfar.core.errors import DataError, UsageError
 from nearfar.core.graph import Graph
-from views.of_records import by_first_record, by_global_generator, draws
+from views.cases import GRAPHS, random_graph
+from views.shared import alike, draws
 
-
-def random_graph(n, seed, features=8, edges=3):
-    draw = torch.Generator().manual_seed(seed)
-    half = torch.randint(0, n, (2, edges * n), generator=draw)
-    return Graph(torch.rand(n, features, generator=draw) + 0.5, torch.cat([half, half.flip(0)], 1))
-
-
-GRAPHS = [random_graph(n, n) for n in (12, 30, 7, 25, 18, 40)]
 VIEWS = {
     "edge_drop": nf.edge_drop(share=0.3),
     "feature_mask": nf.feature_mask(share=0.3),
@@ -39,42 +32,14 @@ STRONGEST = {
 }
 
 
-def plain(graphs):
-    return [(g.x.tolist(), g.edges.tolist(), g.numbers.tolist()) for g in graphs]
-
-
 def within_error(found, expected, of):
     """Four standard errors of a share."""
     return abs(found - expected) < 4 * math.sqrt(expected * (1 - expected) / of)
 
 
-def chance_is_the_records(view, records=GRAPHS):
-    given = draws(len(records))
-    whole, order = plain(view(records, given)), [3, 0, 5, 1, 4, 2]
-    alone = [plain(view([record], given.take([i])))[0] for i, record in enumerate(records)]
-    permuted = plain(view([records[i] for i in order], given.take(order)))
-    return whole == plain(view(records, given)) and whole == alone and [whole[i] for i in order] == permuted
-
-
-@pytest.mark.parametrize("name", VIEWS)
-def test_chance_is_the_records(name):
-    view, kept = VIEWS[name], plain(GRAPHS)
-    assert view.on_inputs is False
-    assert chance_is_the_records(view)
-    assert not chance_is_the_records(by_global_generator(view))
-    assert not chance_is_the_records(by_first_record(view))
-    whole = plain(view(GRAPHS, draws(6)))
-    assert whole != kept
-    for other in ({"seed": 1}, {"epoch": 1}, {"view": 1}, {"first": 5}):
-        assert whole != plain(view(GRAPHS, draws(6, **other)))
-    assert plain(GRAPHS) == kept
-    assert view([], draws(0)) == []
-    assert [type(g) for g in view(GRAPHS, draws(6))] == [Graph] * 6
-
-
 @pytest.mark.parametrize("name", MILDEST)
 def test_the_mildest_changes_nothing_and_the_strongest_leaves_something(name):
-    assert plain(MILDEST[name](GRAPHS, draws(6))) == plain(GRAPHS)
+    assert alike(MILDEST[name](GRAPHS, draws(6)), GRAPHS)
     for graph, made in zip(GRAPHS, STRONGEST[name](GRAPHS, draws(6)), strict=True):
         if name == "edge_drop":
             assert made.edges.shape == (2, 0)

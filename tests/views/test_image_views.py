@@ -1,4 +1,4 @@
-"""Views of images: drawn per record, known answers, and pictures as naive loops make them."""
+"""Views of images: known answers, and pictures as naive loops make them."""
 
 import colorsys
 import math
@@ -13,6 +13,7 @@ from nearfar.core.draws import Draws
 from nearfar.core.errors import UsageError
 from nearfar.maths import colour
 from nearfar.maths.pictures import gaussian, separable, turned, window
+from views.cases import PICTURES
 
 VIEWS = {
     "random_resized_crop": {},
@@ -36,38 +37,7 @@ def draws(n, seed=0, epoch=0, view=0, first=0):
 
 @pytest.fixture
 def pictures():
-    """[12 3 16 20]: smooth, each another one."""
-    y, x = torch.meshgrid(torch.arange(16.0), torch.arange(20.0), indexing="ij")
-    n = torch.arange(12.0)[:, None, None]
-    channels = [torch.sin(x / 5 + n), torch.cos(y / 4 - n), torch.sin((x + y) / 6 + 2 * n)]
-    return (0.5 + 0.45 * torch.stack(channels, 1)).float()
-
-
-def same_look(view, pictures):
-    """Whether a record's picture is the same in its batch, alone, and in another order."""
-    together = view(pictures, draws(12))
-    alone = torch.cat([view(pictures[i : i + 1], draws(12).take([i])) for i in range(12)])
-    order = torch.randperm(12)
-    permuted = view(pictures[order], draws(12).take(order))
-    return (together - alone).abs().max() < 1e-6 and (together[order] - permuted).abs().max() < 1e-6
-
-
-@pytest.mark.parametrize("name", VIEWS)
-def test_a_record_looks_the_same_in_any_batch_and_order(name, pictures):
-    view = made(name)
-    assert view.on_inputs
-    before = pictures.clone()
-    assert same_look(view, pictures)
-    assert torch.equal(pictures, before)
-    changed = view(pictures, draws(12))
-    for other in ({"seed": 1}, {"epoch": 1}, {"view": 1}, {"first": 5}):
-        assert not torch.equal(view(pictures, draws(12, **other)), changed)
-
-
-def test_a_view_with_a_global_generator_would_be_noticed(pictures):
-    assert not same_look(lambda x, _: torch.where(torch.rand(len(x), 1, 1, 1) < 0.5, x, x.flip(3)), pictures)
-    place_in_batch = torch.arange(12)[:, None, None, None]
-    assert not same_look(lambda x, _: torch.where(place_in_batch[: len(x)] % 2 == 0, x, x.flip(3)), pictures)
+    return PICTURES.clone()
 
 
 @pytest.mark.parametrize("name", VIEWS)

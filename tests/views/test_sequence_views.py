@@ -1,7 +1,6 @@
-"""Views of sequences of items: what they do, how often, and whose chance they draw."""
+"""Views of sequences of items: what they do, how often; the chance of records is in test_contract.py."""
 
 import math
-import random
 
 import numpy as np
 import pytest
@@ -9,22 +8,15 @@ import pytest
 import nearfar as nf
 from nearfar.core.errors import DataError, UsageError
 from nearfar.core.item_sequences import part_of
-from views.of_records import check_view, draws
+from views.cases import SEQUENCES
+from views.shared import draws
 
-CHANCE = random.Random(0)
-SEQUENCES = [[CHANCE.randint(1, 99) for _ in range(k)] for k in (30, 12, 7, 40, 25, 18)]
 VIEWS = {"item_crop": nf.item_crop(), "item_mask": nf.item_mask(), "item_reorder": nf.item_reorder()}
 MILDEST = {
     "item_crop": nf.item_crop(share=1),
     "item_mask": nf.item_mask(share=0),
     "item_reorder": nf.item_reorder(share=0),
 }
-
-
-@pytest.mark.parametrize("name", VIEWS)
-def test_chance_is_the_records(name):
-    check_view(VIEWS[name], SEQUENCES)
-    check_view(VIEWS[name], [np.array(sequence, np.int32) for sequence in SEQUENCES])
 
 
 @pytest.mark.parametrize("name", VIEWS)

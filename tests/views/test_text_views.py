@@ -1,27 +1,23 @@
-"""Views of texts: what they do to words, how often, and whose chance they draw."""
+"""Views of texts: what they do to words, how often; the chance of records is in test_contract.py."""
 
 import dataclasses
 import math
-import random
 
 import pytest
 
 import nearfar as nf
 from nearfar.core.errors import DataError, UsageError
 from nearfar.core.text_fields import FIELD
-from views.of_records import check_view, draws
+from views.cases import SYNONYMS, TEXTS, WORDS
+from views.shared import draws
 
-WORDS = [f"w{i}" for i in range(40)]
-TABLE = {word: [f"{word}{letter}" for letter in "abc"] for word in WORDS}
-CHANCE = random.Random(0)
-TEXTS = [" ".join(CHANCE.choices(WORDS, k=k)) for k in (30, 12, 7, 40, 25, 18)]
 VIEWS = {
     "word_deletion": nf.word_deletion(share=0.3),
     "word_blanking": nf.word_blanking(share=0.3),
     "word_crop": nf.word_crop(),
     "word_swap": nf.word_swap(share=0.3),
     "word_repetition": nf.word_repetition(),
-    "synonyms": nf.synonyms(table=TABLE, share=0.3),
+    "synonyms": nf.synonyms(table=SYNONYMS, share=0.3),
 }
 MILDEST = {
     "word_deletion": nf.word_deletion(share=0),
@@ -29,7 +25,7 @@ MILDEST = {
     "word_crop": nf.word_crop(least=1, most=1),
     "word_swap": nf.word_swap(share=0),
     "word_repetition": nf.word_repetition(share=0),
-    "synonyms": nf.synonyms(table=TABLE, share=0),
+    "synonyms": nf.synonyms(table=SYNONYMS, share=0),
 }
 STRONGEST = {
     "word_deletion": nf.word_deletion(share=1),
@@ -37,18 +33,13 @@ STRONGEST = {
     "word_crop": nf.word_crop(least=1e-9, most=1e-9),
     "word_swap": nf.word_swap(share=1),
     "word_repetition": nf.word_repetition(share=1),
-    "synonyms": nf.synonyms(table=TABLE, share=1),
+    "synonyms": nf.synonyms(table=SYNONYMS, share=1),
 }
 
 
 def within_error(found: float, expected: float, of: int) -> bool:
     """Four standard errors of a share."""
     return abs(found - expected) < 4 * math.sqrt(expected * (1 - expected) / of)
-
-
-@pytest.mark.parametrize("name", VIEWS)
-def test_chance_is_the_records(name):
-    check_view(VIEWS[name], TEXTS)
 
 
 @pytest.mark.parametrize("name", MILDEST)

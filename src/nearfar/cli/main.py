@@ -10,11 +10,12 @@ import argparse
 import errno
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from types import ModuleType
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import nearfar
 from nearfar.cli.terminal import bold, width
@@ -71,6 +72,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; never raises an exception of its own."""
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
+    before = warnings.formatwarning
+    if not debug:
+        warnings.formatwarning = _warning
     try:
         code = _dispatch(words[1:] if words[:1] == ["--debug"] else words)
         sys.stdout.flush()
@@ -94,6 +98,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _report(_as_resource(error), debug, error)
     except Exception as error:  # noqa: BLE001 - the last resort: a line a person can read instead of a traceback
         return _report(_unexpected(error), debug, error)
+    finally:
+        warnings.formatwarning = before
 
 
 def _dispatch(words: list[str]) -> int:
@@ -162,6 +168,11 @@ def _report(error: NearfarError, debug: bool, cause: BaseException | None = None
     if error.remedy:
         print(f"   do: {error.remedy}", file=sys.stderr)
     return error.exit_code
+
+
+def _warning(message: Warning | str, *_: Any) -> str:
+    """A warning as a line for a person: where in the library it was given tells nothing."""
+    return f"{bold('warning:', sys.stderr)} {message}\n"
 
 
 def _as_resource(error: OSError) -> NearfarError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +66,8 @@ def run(args: argparse.Namespace) -> int:
             where="--data",
             remedy="give what the recipe reads: a file of pairs (--data my.jsonl), a folder of images (--data photos/)",
         )
-    with bar("training", quiet=args.quiet or args.json) as update:
+    quiet = args.quiet or args.json or os.environ.get("RANK", "0") != "0"  # the first process speaks for all
+    with bar("training", quiet=quiet) as update:
         made = train_run(
             args.recipe,
             data,
@@ -82,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"go on with: nearfar train --resume {made.run.directory}")
         return 130
     if made.rank:
-        return 0  # the first process speaks for all
+        return 0
     from nearfar.cli.run_report import write_run_report
 
     report = write_run_report(made)
@@ -127,7 +129,9 @@ def _print(made: Trained, report: Path) -> None:
     fitted = made.fitted
     steps = [e for e in made.run.logged() if "loss" in e]
     if steps:
-        chance = steps[-1].get("chance") or math.log(max(2, steps[-1]["keys"]))
+        # Of several processes each writes down the chance level of its own rows; that of InfoNCE is known without them.
+        several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+        chance = (None if several else steps[-1].get("chance")) or math.log(max(2, steps[-1]["keys"]))
         few = fitted.losses[-min(20, 1 + len(fitted.losses) // 10) :]  # a single step says little
         last = sum(few) / len(few)
         print(

@@ -218,6 +218,8 @@ def parse(kind: Any, text: str, where: str = "") -> Any:
 def _loose(text: str) -> Any:
     if text.lower() in ("none", "null"):
         return None
+    if text.startswith("(") and text.endswith(")"):  # a tuple as Python shows it
+        text = f"[{text[1:-1].rstrip().rstrip(',')}]"
     try:
         return json.loads(text.lower() if text.lower() in ("true", "false") else text)
     except ValueError:

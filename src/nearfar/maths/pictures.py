@@ -95,21 +95,3 @@ def turned(images: Images, radians: Float[Tensor, " n"]) -> Images:
     grid = F.affine_grid(torch.stack(rows, 1).view(n, 2, 3), list(images.shape), align_corners=False)
     sampled = F.grid_sample(images, grid.to(images), mode="bilinear", padding_mode="reflection", align_corners=False)
     return sampled.clamp(0, 1)
-
-
-def check_probability(probability: float, view: str) -> None:
-    """Raises UsageError for what is no probability."""
-    if not 0 <= probability <= 1:
-        raise UsageError(
-            f"a probability of {probability}", where=f"{view}, probability", remedy="give a number from 0 to 1"
-        )
-
-
-def check_range(name: str, ends: tuple[float, float], view: str, *, least: float, most: float) -> None:
-    """Raises UsageError for a range that is empty, or not within `least` (excluded) to `most`."""
-    if len(ends) != 2 or not least < ends[0] <= ends[1] <= most:
-        raise UsageError(
-            f"{name} from {ends[0]} to {ends[-1]}",
-            where=f"{view}, {name}",
-            remedy=f"give the lower and the upper end, above {least:g}" + (f", up to {most:g}" if most < 1e9 else ""),
-        )

@@ -25,7 +25,7 @@ from nearfar.probes.doctor_history import History, Seen, Settings
 
 CARD = Card(
     name="doctor",
-    summary="findings about a run with cause and remedy: chance level, collapse, saturation, dead parts, bad pairs, bad rates",
+    summary="findings about a run with cause and remedy: chance level, collapse, saturation, bad pairs, bad rates",
     related=("vital_signs", "similarity_histogram"),
     public=("diagnose", "Doctor", "Finding"),
 )

@@ -161,8 +161,8 @@ def tower_norms(towers: Mapping[str, nn.Module | Iterable[nn.Parameter]]) -> Cal
             continue
         found[f"gradient_norm/{name}"] = _norm([_local(p.grad) for p in learned if p.grad is not None])
         found[f"parameter_norm/{name}"] = _norm([_local(p) for p in learned])
-        stride = max(1, sum(p.numel() for p in learned) // 2**16)
         parts = [_local(p) for p in learned]
+        stride = max(1, sum(p.numel() for p in parts) // 2**16)
         before[name] = parts, [p.reshape(-1)[::stride].clone() for p in parts]
 
     @torch.no_grad()

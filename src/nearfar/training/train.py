@@ -333,12 +333,30 @@ def _same_run(run: Run, config: dict[str, Any]) -> None:
     for name in ("recipe", "data"):
         was, now = (_without_places(c[name]) for c in (run.config, json.loads(json.dumps(config))))
         if was != now:
-            changed = sorted(k for k in {**was, **now} if was.get(k) != now.get(k))
+            changed = list(_changes(was, now))
+            others = f" and {len(changed) - 3:,} more" if len(changed) > 3 else ""
             raise UsageError(
-                f"this run was started with another {name} ({', '.join(changed)} differ)",
+                f"this run was started with {'other data' if name == 'data' else 'another recipe'}: {', '.join(changed[:3])}{others}",
                 where=str(run.directory / "config.json"),
                 remedy=f"give the same {name}, or start a new run",
             )
+
+
+def _changes(was: Any, now: Any, place: str = "") -> Iterator[str]:
+    """What differs, by the names that `--set` knows: "fit.epochs was 3, now 5"."""
+    if isinstance(was, Mapping) and isinstance(now, Mapping):
+        for key in {**was, **now}:
+            yield from _changes(was.get(key), now.get(key), f"{place}.{key}" if place else str(key))
+    elif _named(was) and _named(now) and [v["name"] for v in was] == [v["name"] for v in now]:
+        for old, new in zip(was, now, strict=True):
+            yield from _changes(old, new, old["name"])
+    elif was != now:
+        told = f"{place.replace('.options.', '.')} was {was}, now {now}"
+        yield "other contents" if place.endswith("fingerprint") else told
+
+
+def _named(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(v, Mapping) and "name" in v for v in value)
 
 
 def _without_places(data: Mapping[str, Any]) -> dict[str, Any]:

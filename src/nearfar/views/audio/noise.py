@@ -42,6 +42,7 @@ class Noise:
         if not -100 <= self.low <= self.high <= 200:
             raise UsageError(
                 f"signal-to-noise ratios from {self.low} to {self.high} dB",
+                where="noise.low",
                 remedy="give -100 <= low <= high <= 200; 0 dB is noise as loud as the wave, more is quieter",
             )
 

@@ -40,6 +40,7 @@ class Speed:
         if not 0.1 <= self.low <= self.high <= 10:
             raise UsageError(
                 f"speeds from {self.low} to {self.high}",
+                where="speed.low",
                 remedy="give 0.1 <= low <= high <= 10; 1 leaves a wave as it is",
             )
 

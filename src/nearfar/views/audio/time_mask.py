@@ -38,6 +38,7 @@ class TimeMask:
         if self.spans < 1 or not 0 <= self.share * self.spans < 1:
             raise UsageError(
                 f"{self.spans} spans of a share of up to {self.share} each might silence all of a wave",
+                where="time_mask.share",
                 remedy="give a share of at least 0 that, times the spans, stays below 1",
             )
 

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from nearfar.core.card import Card
 from nearfar.core.draws import Draws
-from nearfar.core.errors import UsageError
 from nearfar.core.graph import Graph, graphs_of
+from nearfar.views.shared.options import check_share
 
 CARD = Card(
     name="edge_drop",
@@ -40,8 +40,7 @@ class EdgeDrop:
     on_inputs: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.share <= 1:
-            raise UsageError(f"a share of {self.share}", where="edge_drop.share", remedy="give a share from 0 to 1")
+        check_share(self.share, CARD.name)
 
     def __call__(self, records: Sequence[Any], draws: Draws) -> list[Graph]:
         """The graphs with some of their edges."""

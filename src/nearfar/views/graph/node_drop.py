@@ -20,8 +20,8 @@ import torch
 
 from nearfar.core.card import Card
 from nearfar.core.draws import Draws
-from nearfar.core.errors import UsageError
 from nearfar.core.graph import Graph, graphs_of
+from nearfar.views.shared.options import check_share
 
 CARD = Card(
     name="node_drop",
@@ -39,8 +39,7 @@ class NodeDrop:
     on_inputs: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.share <= 1:
-            raise UsageError(f"a share of {self.share}", where="node_drop.share", remedy="give a share from 0 to 1")
+        check_share(self.share, CARD.name)
 
     def __call__(self, records: Sequence[Any], draws: Draws) -> list[Graph]:
         """The graphs of the nodes that are left, in their order, with `ids`."""

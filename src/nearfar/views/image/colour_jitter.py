@@ -26,7 +26,8 @@ from nearfar.core.card import Card
 from nearfar.core.draws import Draws
 from nearfar.core.errors import UsageError
 from nearfar.maths.colour import from_hsv, luma, to_hsv
-from nearfar.maths.pictures import between, changed, check_probability
+from nearfar.maths.pictures import between, changed
+from nearfar.views.shared.options import check_share
 
 CARD = Card(
     name="colour_jitter",
@@ -77,13 +78,13 @@ class ColourJitter:
     on_inputs: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_probability(self.probability, CARD.name)
+        check_share(self.probability, CARD.name, "probability")
         for name in CHANGES:
             most = 0.5 if name == "hue" else 1e9
             if not 0 <= getattr(self, name) <= most:
                 raise UsageError(
                     f"{name} changed by up to {getattr(self, name)} (amount times strength)",
-                    where=f"{CARD.name}, {name}",
+                    where=f"{CARD.name}.{name}",
                     remedy="give a number from 0" + (" to 0.5, half the circle" if name == "hue" else " on"),
                 )
 

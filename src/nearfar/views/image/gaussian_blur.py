@@ -21,7 +21,8 @@ from torch import Tensor
 
 from nearfar.core.card import Card
 from nearfar.core.draws import Draws
-from nearfar.maths.pictures import changed, check_probability, check_range, gaussian, separable
+from nearfar.maths.pictures import changed, gaussian, separable
+from nearfar.views.shared.options import check_range, check_share
 
 CARD = Card(
     name="gaussian_blur",
@@ -57,7 +58,7 @@ class GaussianBlur:
 
     def __post_init__(self) -> None:
         check_range("sigma", self.sigma, CARD.name, least=0, most=1e9)
-        check_probability(self.probability, CARD.name)
+        check_share(self.probability, CARD.name, "probability")
 
     def __call__(self, records: Tensor, draws: Draws) -> Tensor:
         return changed(records, draws, CARD.name, self.probability, self._blurred)

@@ -19,7 +19,8 @@ from torch import Tensor
 from nearfar.core.card import Card
 from nearfar.core.draws import Draws
 from nearfar.maths.colour import luma
-from nearfar.maths.pictures import changed, check_probability
+from nearfar.maths.pictures import changed
+from nearfar.views.shared.options import check_share
 
 CARD = Card(
     name="greyscale",
@@ -51,7 +52,7 @@ class Greyscale:
     on_inputs: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_probability(self.probability, CARD.name)
+        check_share(self.probability, CARD.name, "probability")
 
     def __call__(self, records: Tensor, draws: Draws) -> Tensor:
         return changed(records, draws, CARD.name, self.probability, lambda some, _: _grey(some))

@@ -27,7 +27,8 @@ from torch import Tensor
 from nearfar.core.card import Card
 from nearfar.core.draws import Draws
 from nearfar.core.errors import UsageError
-from nearfar.maths.pictures import check, check_range, separable, window
+from nearfar.maths.pictures import check, separable, window
+from nearfar.views.shared.options import check_range
 
 CARD = Card(
     name="random_resized_crop",
@@ -71,7 +72,7 @@ class RandomResizedCrop:
         check_range("area", self.area, CARD.name, least=0, most=1)
         check_range("ratio", self.ratio, CARD.name, least=0, most=math.inf)
         if self.size is not None and self.size < 1:
-            raise UsageError(f"crops of size {self.size}", where=f"{CARD.name}, size", remedy="give a number of pixels")
+            raise UsageError(f"crops of size {self.size}", where=f"{CARD.name}.size", remedy="give a number of pixels")
 
     def __call__(self, records: Tensor, draws: Draws) -> Tensor:
         check(records, draws, CARD.name)

@@ -19,7 +19,8 @@ from torch import Tensor
 from nearfar.core.card import Card
 from nearfar.core.draws import Draws
 from nearfar.core.errors import UsageError
-from nearfar.maths.pictures import changed, check_probability, turned
+from nearfar.maths.pictures import changed, turned
+from nearfar.views.shared.options import check_share
 
 CARD = Card(
     name="rotation",
@@ -54,10 +55,10 @@ class Rotation:
     on_inputs: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_probability(self.probability, CARD.name)
+        check_share(self.probability, CARD.name, "probability")
         if not 0 <= self.degrees <= 180:
             raise UsageError(
-                f"turned by up to {self.degrees} degrees", where=f"{CARD.name}, degrees", remedy="give 0 to 180"
+                f"turned by up to {self.degrees} degrees", where=f"{CARD.name}.degrees", remedy="give 0 to 180"
             )
 
     def __call__(self, records: Tensor, draws: Draws) -> Tensor:

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from nearfar.core.card import Card
 from nearfar.core.draws import Draws
-from nearfar.core.errors import UsageError
-from nearfar.maths.pictures import changed, check_probability
+from nearfar.maths.pictures import changed
+from nearfar.views.shared.options import check_share
 
 CARD = Card(
     name="solarise",
@@ -52,11 +52,8 @@ class Solarise:
     on_inputs: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_probability(self.probability, CARD.name)
-        if not 0 <= self.threshold <= 1:
-            raise UsageError(
-                f"a threshold of {self.threshold}", where=f"{CARD.name}, threshold", remedy="give a number from 0 to 1"
-            )
+        check_share(self.probability, CARD.name, "probability")
+        check_share(self.threshold, CARD.name, "threshold")
 
     def __call__(self, records: Tensor, draws: Draws) -> Tensor:
         return changed(

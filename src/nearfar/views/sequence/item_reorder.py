@@ -16,8 +16,8 @@ from typing import Any, ClassVar
 
 from nearfar.core.card import Card
 from nearfar.core.draws import Draws
-from nearfar.core.errors import UsageError
 from nearfar.core.item_sequences import part_of, with_items_changed
+from nearfar.views.shared.options import check_share
 
 CARD = Card(
     name="item_reorder",
@@ -35,8 +35,7 @@ class ItemReorder:
     on_inputs: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.share <= 1:
-            raise UsageError(f"a share of {self.share}", where="item_reorder.share", remedy="give a share from 0 to 1")
+        check_share(self.share, CARD.name)
 
     def __call__(self, records: Sequence[Any], draws: Draws) -> list[Any]:
         """Sequences of the same items."""

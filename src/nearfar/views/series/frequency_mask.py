@@ -20,7 +20,7 @@ import numpy as np
 from nearfar.core.arrays import Arrays, as_floats, back_to, by_column
 from nearfar.core.card import Card
 from nearfar.core.draws import Draws
-from nearfar.core.errors import UsageError
+from nearfar.views.shared.options import check_share
 
 CARD = Card(
     name="frequency_mask",
@@ -38,8 +38,7 @@ class FrequencyMask:
     on_inputs: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.share <= 1:
-            raise UsageError(f"a share of {self.share} of the frequencies", remedy="give a share from 0 to 1")
+        check_share(self.share, CARD.name)
 
     def __call__(self, records: Arrays, draws: Draws) -> list[Any]:
         """Series [t] or [t c] as series of the same shape, arrays or tensors as they were given."""

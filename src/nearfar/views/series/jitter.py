@@ -40,7 +40,9 @@ class Jitter:
     def __post_init__(self) -> None:
         if not 0 <= self.sigma <= 100:
             raise UsageError(
-                f"noise of {self.sigma} times the spread", remedy="give sigma from 0 to 100; 0.03 is usual"
+                f"noise of {self.sigma} times the spread",
+                where="jitter.sigma",
+                remedy="give sigma from 0 to 100; 0.03 is usual",
             )
 
     def __call__(self, records: Arrays, draws: Draws) -> list[Any]:

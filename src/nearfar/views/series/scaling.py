@@ -37,7 +37,11 @@ class Scaling:
 
     def __post_init__(self) -> None:
         if not 0 <= self.sigma <= 10:
-            raise UsageError(f"factors that spread by {self.sigma}", remedy="give sigma from 0 to 10; 0.1 is usual")
+            raise UsageError(
+                f"factors that spread by {self.sigma}",
+                where="scaling.sigma",
+                remedy="give sigma from 0 to 10; 0.1 is usual",
+            )
 
     def __call__(self, records: Arrays, draws: Draws) -> list[Any]:
         """Series [t] or [t c] as series of the same shape, arrays or tensors as they were given."""

@@ -18,7 +18,7 @@ import torch
 from nearfar.core.arrays import Arrays, as_floats, back_to
 from nearfar.core.card import Card
 from nearfar.core.draws import Draws
-from nearfar.core.errors import UsageError
+from nearfar.views.shared.options import check_share
 
 CARD = Card(
     name="series_crop",
@@ -36,8 +36,7 @@ class SeriesCrop:
     on_inputs: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.share <= 1:
-            raise UsageError(f"pieces of more than a share of {self.share}", remedy="give a share from 0 to 1")
+        check_share(self.share, CARD.name)
 
     def __call__(self, records: Arrays, draws: Draws) -> list[Any]:
         """Series [t] or [t c] as series [l] or [l c], arrays or tensors as they were given."""

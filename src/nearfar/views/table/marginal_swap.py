@@ -23,6 +23,7 @@ from nearfar.core.arrays import Arrays, as_floats, back_to
 from nearfar.core.card import Card
 from nearfar.core.draws import Draws
 from nearfar.core.errors import DataError, UsageError
+from nearfar.views.shared.options import check_share
 
 CARD = Card(
     name="marginal_swap",
@@ -41,10 +42,7 @@ class MarginalSwap:
     on_inputs: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.share <= 1:
-            raise UsageError(
-                f"a share of {self.share} of the features", remedy="give a share from 0 to 1; 0.6 is SCARF's"
-            )
+        check_share(self.share, CARD.name)
 
     def bind(self, records: Arrays) -> MarginalSwap:
         """The same view, drawing from the columns of these records; a reference that was given at first stays.

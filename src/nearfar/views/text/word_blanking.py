@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from nearfar.core.card import Card
 from nearfar.core.draws import Draws
 from nearfar.core.errors import UsageError
+from nearfar.views.shared.options import check_share
 from nearfar.views.shared.words import with_words_changed
 
 CARD = Card(
@@ -34,8 +35,7 @@ class WordBlanking:
     on_inputs: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.share <= 1:
-            raise UsageError(f"a share of {self.share}", where="word_blanking.share", remedy="give a share from 0 to 1")
+        check_share(self.share, CARD.name)
         if len(self.blank.split()) != 1:
             raise UsageError(
                 f"{self.blank!r} is not one word", where="word_blanking.blank", remedy='give a mark such as "_"'

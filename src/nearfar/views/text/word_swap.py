@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from nearfar.core.card import Card
 from nearfar.core.draws import Draws
-from nearfar.core.errors import UsageError
+from nearfar.views.shared.options import check_share
 from nearfar.views.shared.words import with_words_changed
 
 CARD = Card(
@@ -35,8 +35,7 @@ class WordSwap:
     on_inputs: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.share <= 1:
-            raise UsageError(f"a share of {self.share}", where="word_swap.share", remedy="give a share from 0 to 1")
+        check_share(self.share, CARD.name)
 
     def __call__(self, records: Sequence[Any], draws: Draws) -> list[str]:
         """Texts of the same words."""
