@@ -1,6 +1,7 @@
 """What all tests share: shapes are checked at run time, chance is seeded, and commands run in processes of their own."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,10 @@ torch.set_num_threads(1)
 
 hypothesis.settings.register_profile("nearfar", deadline=None, derandomize=True, max_examples=50)
 hypothesis.settings.load_profile("nearfar")
+
+
+# A test run started in the background inherits that Ctrl-C is ignored; what it does is tested here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from nearfar.core.errors import DataError, UsageError
-from nearfar.core.recipe import Contrast, Recipe, Use
+from nearfar.core.recipe import Contrast, Feed, Recipe, Use
 from nearfar.core.stage import Fit
 from nearfar.core.tree import from_json, leaves, override, to_json
 
@@ -97,3 +97,31 @@ def test_leaves_are_what_can_be_set():
     for name, value in leaves(RECIPE).items():
         text = str(value).lower() if isinstance(value, bool) else str(value)
         assert override(RECIPE, f"{name}={text}") == RECIPE
+
+
+LOOKED_AT = Recipe(
+    "seen", Use("mlp"), streams=(Feed("x", "image", views=("greyscale", Use("rotation", {"degrees": 5.0}))),)
+)
+
+
+def views(recipe):
+    return recipe.streams[0].views
+
+
+@pytest.mark.parametrize(
+    "setting", ["x.rotation.degrees=9", "x.views.rotation.degrees=9", "streams.x.rotation.degrees=9"]
+)
+def test_a_part_in_a_list_is_addressed_by_its_name(setting):
+    assert views(override(LOOKED_AT, setting)) == ("greyscale", Use("rotation", {"degrees": 9}))
+    changed = override(LOOKED_AT, "x.greyscale.probability=1")
+    assert views(changed) == (Use("greyscale", {"probability": 1}), views(LOOKED_AT)[1])
+    changed = override(LOOKED_AT, 'x.views=["horizontal_flip", {"part": "rotation", "options": {"degrees": 3}}]')
+    assert views(changed) == ("horizontal_flip", Use("rotation", {"degrees": 3}))
+    assert from_json(Recipe, json.loads(json.dumps(to_json(changed)))) == changed
+
+
+@pytest.mark.parametrize("setting", ["x.rotation=9", "x.solarise.threshold=1", "fit.batching.avoid.document.deep=1"])
+def test_what_is_not_in_a_list_is_not_found(setting):
+    recipe = override(LOOKED_AT, 'fit.batching.avoid=["document"]')
+    with pytest.raises(UsageError, match="there is no setting"):
+        override(recipe, setting)

@@ -129,6 +129,19 @@ def test_all_wishes_hold_together():
         held["all"] += bool(wanted.sources and wanted.groups and wanted.avoid and wanted.balance and wanted.buckets > 1)
 
     check()
+    everything = {
+        "sources": "source",
+        "groups": "cluster",
+        "small_groups": "join",
+        "avoid": ("id0", "id1"),
+        "balance": "label",
+        "per_class": 2,
+        "small_classes": "leave_out",
+        "buckets": 3,
+    }
+    for seed in range(6):  # what is drawn seldom asks for all at once
+        for last, one_source in (("drop", True), ("even", False)):
+            check.hypothesis.inner_test({**everything, "last": last, "one_source": one_source}, 200, 8, seed, 2000)
     assert held["made"] > 3 * held["refused"]
     assert held["all"] > 1
     assert min(held[f] for f in ("sources", "groups", "avoid", "balance", "buckets")) > 15

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import transformers
 from torch.utils.flop_counter import FlopCounterMode
 
 import tiny_models
@@ -230,7 +231,6 @@ def setup(tmp_path_factory):
 
 def test_the_limit_of_a_step_is_what_an_exact_gradient_multiplies(setup):
     batches = module("train_batches")
-    transformers = pytest.importorskip("transformers")
     config = tiny_models.text_config("bert", num_hidden_layers=3)
     model = transformers.BertModel._from_config(config, attn_implementation="eager", add_pooling_layer=False)
     lengths = np.array([[7, 4]])

@@ -8,17 +8,20 @@ from pathlib import Path
 from typing import Any
 
 
-def add_data(parser: argparse.ArgumentParser, *, required: bool = True, several: bool = False) -> None:
+def add_data(
+    parser: argparse.ArgumentParser, *, required: bool = True, several: bool = False, pairs_only: bool = False
+) -> None:
     """--data, --columns, --on-bad; with `several` data sets --data and --columns may be repeated, and there is --prompt."""
     what = "pairs in a jsonl, csv, tsv or parquet file (.gz of the first three too)"
+    if several:
+        what += "" if pairs_only else ", or what else the recipe reads, such as a folder of images"
+        what += "; repeatable, each with a name"
     parser.add_argument(
         "--data",
         required=required,
         action="append" if several else "store",
         metavar="[NAME=]FILE" if several else "FILE",
-        help=f"{what}, or what else the recipe reads, such as a folder of images; repeatable, each with a name"
-        if several
-        else what,
+        help=what,
     )
     parser.add_argument(
         "--columns",

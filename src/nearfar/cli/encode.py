@@ -21,7 +21,7 @@ EXAMPLES = """examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Model, data, column, and what to write."""
     parser.epilog = EXAMPLES
-    parser.add_argument("model", help="a model directory, or a run")
+    parser.add_argument("model", help="a model directory, a run, or a folder of sentence-transformers")
     parser.add_argument(
         "--data",
         required=True,

@@ -25,8 +25,8 @@ Prompts = Mapping[str, str]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Model, data, rival."""
     parser.epilog = EXAMPLES
-    parser.add_argument("model", help="a model directory, or a run")
-    add_data(parser, several=True)
+    parser.add_argument("model", help="a model directory, a run, or a folder of sentence-transformers")
+    add_data(parser, several=True, pairs_only=True)
     parser.add_argument("--against", default="bm25", metavar="bm25|MODEL|none", help="what to compare with (bm25)")
     add_json(parser)
 

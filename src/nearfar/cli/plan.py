@@ -94,6 +94,7 @@ def _of_encoder(args: argparse.Namespace, memory: int | None) -> Plan:
     from dataclasses import replace
 
     from nearfar.core.errors import UsageError
+    from nearfar.core.tree import override
     from nearfar.training.load import load
     from nearfar.training.open_data import open_data
     from nearfar.training.prepare import planned, prepare, towers_of
@@ -110,12 +111,14 @@ def _of_encoder(args: argparse.Namespace, memory: int | None) -> Plan:
             where="nearfar plan",
             remedy="give data as you would train on: --data my.jsonl",
         )
+    if not recipe.fits:
+        raise UsageError("this recipe fits nothing", where=args.what, remedy="there is nothing to plan")
+    if args.batch is not None:
+        recipe = override(recipe, f"{recipe.fits[0].name}.batch_size={args.batch}")
     recipe = replace(recipe, held_out=0.0)
     records = open_data(recipe, data, columns, on_bad=args.on_bad).records
     towers, heads = ({"encoder": load(args.what).tower("document")}, {}) if is_model else towers_of(recipe, records)
-    if not recipe.fits:
-        raise UsageError("this recipe fits nothing", where=args.what, remedy="there is nothing to plan")
-    stage = recipe.fits[0] if args.batch is None else replace(recipe.fits[0], batch_size=args.batch)
+    stage = recipe.fits[0]
     prepared = prepare(stage, recipe, records, towers, heads)
     prepared.learner.train()
     return planned(prepared, memory, batch=stage.batch_size)

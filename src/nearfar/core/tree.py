@@ -218,10 +218,10 @@ def parse(kind: Any, text: str, where: str = "") -> Any:
 def _loose(text: str) -> Any:
     if text.lower() in ("none", "null"):
         return None
-    if text.startswith("(") and text.endswith(")"):  # a tuple as Python shows it
-        text = f"[{text[1:-1].rstrip().rstrip(',')}]"
+    tuple_like = text.startswith("(") and text.endswith(")")  # as Python shows it
+    found = f"[{text[1:-1].rstrip().rstrip(',')}]" if tuple_like else text
     try:
-        return json.loads(text.lower() if text.lower() in ("true", "false") else text)
+        return json.loads(text.lower() if text.lower() in ("true", "false") else found)
     except ValueError:
         return text
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +11,9 @@ from typing import Any, Literal
 import numpy as np
 
 from nearfar.core.errors import DataError, UsageError
+from nearfar.core.ids import string_ids
 from nearfar.core.recipe import Recipe
+from nearfar.core.stage import Fit
 from nearfar.data.array_records import array_records
 from nearfar.data.audio_folder import audio_folder
 from nearfar.data.bad_records import BadRecords
@@ -21,6 +23,7 @@ from nearfar.data.order import draws
 from nearfar.data.pair_table import PairTable
 from nearfar.data.pairs import pairs
 from nearfar.data.records import Records
+from nearfar.data.sources import SOURCE
 from nearfar.data.split import split
 from nearfar.training.several import LARGE, are_files, is_several, open_several
 
@@ -105,9 +108,11 @@ def _several(
         _check_weights(stage.batching.weights, data, f"{stage.name}.batching.weights")
     records, about = open_several(data, columns, on_bad=on_bad, bad_records=bad_records)
     if held_out is not None:
-        part = held_out.records() if isinstance(held_out, PairTable) else held_out
-        return Opened(records, part, records, (), about)
-    rest, part = split_records(records, recipe.held_out, recipe.seed)
+        rest, part = records, held_out.records() if isinstance(held_out, PairTable) else held_out
+    else:
+        rest, part = split_records(records, recipe.held_out, recipe.seed)
+    for stage in recipe.fits:
+        _check_sizes(stage, rest, about)
     return Opened(rest, part, records, (), about)
 
 
@@ -126,6 +131,21 @@ def _check_weights(weights: Any, data: Mapping[str, Any], where: str) -> None:
                 where=where,
                 remedy=f"give one to each of {names}, or none to any",
             )
+
+
+def _check_sizes(stage: Fit, records: Records, names: Iterable[str]) -> None:
+    """Whether each data set fills a batch of its own, where it must."""
+    batching, batch = stage.batching, min(stage.batch_size, len(records))
+    if not batching.one_source or batching.last != "drop" or batching.sources != SOURCE:
+        return
+    sizes = [int((records.columns[SOURCE] == number).sum()) for number in string_ids(names)]
+    size, name = min(zip(sizes, names, strict=True))
+    if size < batch:
+        raise UsageError(
+            f"the data set {name!r} has {size:,} records to train on, which fill no batch of {batch:,}",
+            where=f"{stage.name}.batch_size",
+            remedy=f"choose a smaller one, or mixed batches: --set {stage.name}.batching.one_source=false",
+        )
 
 
 def _opened(kind: str, data: Any, columns: str | Sequence[str] | None, bad: BadRecords | None) -> Records:
