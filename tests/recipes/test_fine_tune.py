@@ -91,3 +91,12 @@ def test_the_defaults_are_those_that_its_text_argues_for():
     assert (fit.optimiser, fit.learning_rate, fit.schedule, fit.warmup) == ("adamw", 2e-5, "linear", 0.1)
     assert (fit.batch_size, fit.weight_decay, fit.clip, fit.epochs) == (256, 0.01, 1.0, 3)
     assert made.objective.both_ways
+
+
+def test_it_is_resumed_from_python_by_its_directory_alone(folder, tmp_path):
+    (tmp_path / "my.jsonl").write_text("".join(json.dumps({"a": a, "b": b}) + "\n" for a, b in PAIRS))
+    settings = [f"encoder.folder={folder}", "fit.epochs=1", "fit.batch_size=24"]
+    model = nf.train("fine_tune", tmp_path / "my.jsonl", settings=settings, out=tmp_path / "run", progress=False)
+    again = nf.train(resume=tmp_path / "run", progress=False)
+    assert again.fingerprint == model.fingerprint
+    assert again.about["recipe"]["name"] == "fine_tune"

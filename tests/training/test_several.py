@@ -156,7 +156,7 @@ def test_a_killed_run_goes_on_from_its_directory_alone(files, tmp_path, monkeypa
 
     with pytest.raises(Killed):
         trained(files, tmp_path / "part", *settings, callbacks=[kill])
-    resumed = train_run(None, resume=tmp_path / "part")
+    resumed = train_run(resume=tmp_path / "part")
     assert resumed.fitted.losses == whole.fitted.losses
     assert resumed.model.fingerprint == whole.model.fingerprint
     assert resumed.model.about["data"]["sources"]["qa"]["prompts"] == {"query": "Q: "}

@@ -161,7 +161,7 @@ def test_resuming_with_other_data_or_settings_is_refused(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         interrupt_at(patch, 3)
         train_run("pairs", world(), out=tmp_path / "run", settings=QUICK)
-    with pytest.raises(UsageError, match="another data"):
+    with pytest.raises(UsageError, match="other data: records was 120, now 119"):
         train_run("pairs", world()[:-1], resume=tmp_path / "run", settings=QUICK)
     with pytest.raises(UsageError, match="another recipe"):
         train_run("pairs", world(), resume=tmp_path / "run", settings=[*QUICK, "objective.temperature=0.2"])

@@ -62,7 +62,7 @@ class Trained:
 
 
 def train(
-    recipe: str | Path | Recipe | None = "pairs",
+    recipe: str | Path | Recipe | None = None,
     data: Any = None,
     *,
     progress: Progress | bool = True,
@@ -70,7 +70,7 @@ def train(
 ) -> Model:
     """Train a recipe and return the model. Options are those of `train_run`:
 
-    recipe     a name (`nearfar list recipes`), a Python file of yours that defines `recipe()`, or a Recipe
+    recipe     a name (`nearfar list recipes`), a Python file of yours that defines `recipe()`, or a Recipe; "pairs" unless given
     data       a path (jsonl, csv, tsv, parquet, a folder of images or sounds), a list of pairs, arrays by field, a DataFrame, `Records`;
                several data sets of pairs by name: {"nli": "nli.jsonl", "qa": "qa.jsonl"}, each of them perhaps with columns and
                prompts of its own: {"data": "qa.jsonl", "columns": "question,answer", "prompts": {"query": "question: "}}
@@ -109,7 +109,7 @@ def train(
 
 
 def train_run(
-    recipe: str | Path | Recipe | None = "pairs",
+    recipe: str | Path | Recipe | None = None,
     data: Any = None,
     *,
     columns: str | Sequence[str] | None = None,
