@@ -308,3 +308,11 @@ def test_the_update_of_a_large_tower_is_estimated_well():
     torch.optim.Adam(tower.parameters(), lr=0.01).step()
     new = torch.cat([p.detach().flatten() for p in tower.parameters()])
     assert after()["update_ratio/t"] == pytest.approx(float((new - old).norm() / old.norm()), rel=0.05)
+
+
+def test_vectors_whose_squares_are_no_numbers_are_still_measured():
+    vectors = torch.randn(32, 6)
+    plain, huge = (nf.vital_signs({"x": nf.rows(v)}, nf.Objective({})) for v in (vectors, vectors * 1e25))
+    assert not (vectors * 1e25).square().isfinite().all(), "the squares must overflow for this to test anything"
+    for name in ("effective_rank/x", "first_share/x", "directions/x"):
+        assert huge[name] == pytest.approx(plain[name], rel=1e-4)

@@ -193,6 +193,8 @@ def _geometry(table: Rows, sample: int) -> dict[str, float]:
     points = unit(vectors)
     found["rows"], found["dimension"] = float(len(every)), float(every.shape[1])
     found["mean_cosine"] = _mean_cosine(points)
+    # Geometry knows no scale, and the squares of a model that runs away would be infinite.
+    vectors = vectors / vectors.abs().amax().clamp_min(torch.finfo(vectors.dtype).tiny)
     points = vectors[:: -(-len(points) // SPECTRUM)]
     points = points - points.mean(0)
     # The two products have the same eigenvalues but for zeros: the smaller one is taken.
