@@ -34,11 +34,13 @@ Metric = Callable[[Columns], float]
 class Outcome:
     """Columns over n units, and the figures made of them.
 
+    probe     the part that measured; a stored outcome finds its `metrics` again in the module's METRICS
     main      the metric that counts where only one is shown
     units     what one row is: "queries", "pairs", "records", "episodes"
     columns   name -> [n] (or [n ...]): per-unit values; a column named in `means` is a metric, its mean
     means     metrics that are means of a column, in the order in which they are shown
-    metrics   metric -> function of the columns: figures that are no means
+    metrics   metric -> function of the columns: figures that are no means. Functions at the top of the probe's module, listed there
+              in METRICS; what they need beside columns is a column too
     swapped   columns that belong to the measured system, on a scale that two systems share (ranks, not raw scores): a paired test
               exchanges them unit by unit. Others (gold values, labels) are the same for every system. Empty: no such test
               exists for `metrics` (cluster numbers of two systems mean different things); means can always be tested
@@ -47,13 +49,14 @@ class Outcome:
     facts     counts and settings worth knowing: {"documents": 1000, "k": 20}; no metrics
 
     >>> import numpy as np
-    >>> found = Outcome("accuracy", "records", {"accuracy": np.array([1.0, 0.0, 1.0, 1.0])}, means=("accuracy",))
+    >>> found = Outcome("knn", "accuracy", "records", {"accuracy": np.array([1.0, 0.0, 1.0, 1.0])}, means=("accuracy",))
     >>> found.figures()
     {'accuracy': 0.75}
 
     Raises DataError for columns of different lengths, and for values of a mean that are no finite numbers.
     """
 
+    probe: str
     main: str
     units: str
     columns: Columns
