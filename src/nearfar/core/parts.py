@@ -29,7 +29,10 @@ ENTRY_POINTS = "nearfar.parts"
 INDEX = "parts.json"
 INDEX_VERSION = 1
 PACKAGE = Path(__file__).resolve().parent.parent
-RECIPES = "recipes"  # composed of parts; reached by name through `train` and `load`, not offered as `nearfar.<name>`
+RECIPES = "recipes"  # composed of parts
+BY_NAME = frozenset(
+    {RECIPES, "datasets", "measures"}
+)  # reached by name through `train` and claims, not offered as `nearfar.<name>`
 _NO_PARTS = frozenset({"core", "cli", "catalogue", "__pycache__"})
 
 
@@ -61,7 +64,7 @@ class Part:
     @property
     def public(self) -> tuple[str, ...]:
         """What the part offers as `nearfar.<name>`; parts from elsewhere are imported from where they live."""
-        if self.source or self.kind == RECIPES:
+        if self.source or self.kind in BY_NAME:
             return ()
         return self.card.public or (self.card.name,)
 
@@ -195,14 +198,14 @@ def parts(kind: str | None = None, *, with_announced: bool = True) -> tuple[Part
 
 
 def find(name: str, kind: str | None = None) -> Part:
-    """The part of that name; without a kind, a part goes before a recipe of the same name.
+    """The part of that name; without a kind, a part goes before a recipe or data set of the same name.
 
     Raises UsageError, which lists the nearest names, for an unknown name.
     """
     for with_announced in (False, True):  # other distributions are only asked when this package has no such part
         matches = [p for p in parts(with_announced=with_announced) if p.name == name and kind in (None, p.kind)]
         if matches:
-            return min(matches, key=lambda part: part.kind == RECIPES)
+            return min(matches, key=lambda part: part.kind in BY_NAME)
     raise unknown(name, [part.name for part in parts(kind)], kind or "part")
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 from nearfar.core.errors import NearfarError, UsageError
 from nearfar.core.recipe import Recipe
@@ -18,16 +19,7 @@ def recipe_from_file(path: str | Path) -> Recipe:
     Raises UsageError when the file is missing, fails to run (with its line), or has no such function.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UsageError(f"there is no file {path}", where=str(path), remedy="check the path to your method")
-    name = f"nearfar_own_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise UsageError("this is no Python file", where=str(path), remedy="a method lives in a file that ends in .py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    with _blamed("your file", path):
-        spec.loader.exec_module(module)
+    module = module_of_file(path)
     make = getattr(module, "recipe", None)
     if not callable(make):
         raise UsageError(
@@ -40,6 +32,22 @@ def recipe_from_file(path: str | Path) -> Recipe:
             f"recipe() returns {type(made).__name__}, not a Recipe", where=str(path), remedy="return nf.Recipe(...)"
         )
     return made
+
+
+def module_of_file(path: str | Path) -> ModuleType:
+    """A user's Python file as a module. Raises UsageError when it is missing or fails to run (with its line)."""
+    path = Path(path)
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}", where=str(path), remedy="check the path to your method")
+    name = f"nearfar_own_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UsageError("this is no Python file", where=str(path), remedy="a method lives in a file that ends in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    with _blamed("your file", path):
+        spec.loader.exec_module(module)
+    return module
 
 
 @contextmanager

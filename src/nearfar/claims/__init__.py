@@ -1,0 +1,1 @@
+"""Papers' claims as experiments: run, judged, stored."""

@@ -1,0 +1,1 @@
+"""Recipes whose paper is about the loss itself."""
