@@ -8,8 +8,9 @@ import torch
 
 import nearfar as nf
 from nearfar.core.parts import RECIPES, find, parts
+from nearfar.testing.first_step import first_step, in_short
 from nearfar.training.train import train_run
-from recipes.in_short import WITH_SMOKE, first_step, gap, reference, small
+from recipes.in_short import WITH_SMOKE, gap, reference
 
 # These are tools of the command line, tested in files of their own; all others must be able to run in a second.
 WITHOUT_SMOKE = {"code_search", "pairs", "fine_tune", "image_views"}
@@ -21,7 +22,7 @@ def test_every_recipe_can_be_tried_out():
 
 @pytest.mark.parametrize("name", WITH_SMOKE)
 def test_smoke(name, tmp_path):
-    recipe, records = small(name)
+    recipe, records = in_short(name)
     made = train_run(recipe, records, out=tmp_path / "run")
     assert made.run.directory.exists()
     if recipe.fits:

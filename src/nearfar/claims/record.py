@@ -11,6 +11,7 @@ import platform
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -110,13 +111,11 @@ def stored(folder: Path) -> dict[str, ClaimRecord]:
 
 
 def _machine() -> dict[str, str]:
-    import torch
-
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
         "python": platform.python_version(),
-        "torch": torch.__version__.split("+")[0],
+        "torch": version("torch").split("+")[0],
     }
 
 
