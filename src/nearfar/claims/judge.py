@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import sqrt
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -42,8 +42,8 @@ class Judged:
     verdict: Verdict
 
 
-def judged(comparison: Comparison, first: Sequence[float], second: Sequence[float], margin: float) -> Judged:
-    """A comparison by figures of paired trials, one a seed."""
+def judged(comparison: Comparison, first: Any, second: Any, margin: float) -> Judged:
+    """A comparison by figures [n] of paired trials, one a seed."""
     differences = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
     mean, n = float(differences.mean()), len(differences)
     reach = float(needed("scipy.stats", "probes").t.ppf((1 + CONFIDENCE) / 2, n - 1))
