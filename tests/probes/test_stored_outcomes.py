@@ -10,7 +10,7 @@ import pytest
 from nearfar.core.errors import DataError, ResourceError, UsageError
 from nearfar.probes import stored_outcomes
 from nearfar.probes.outcome import Outcome
-from nearfar.probes.stored_outcomes import DESCRIPTION, PREVIOUS, VALUES, has_outcomes, load_outcomes, save_outcomes
+from nearfar.probes.stored_outcomes import DESCRIPTION, VALUES, has_outcomes, load_outcomes, save_outcomes
 
 
 def spread(columns):
