@@ -137,8 +137,15 @@ def test_the_hybrid_helps_where_two_systems_err_apart():
 def test_values_by_name():
     found = retrieval([[0.1, 0.2, 0.3]], [[0, 2]])
     assert [found.values(m).tolist() for m in ("mrr", "recall@1", "hit@1")] == [[1.0], [0.5], [1.0]]
-    with pytest.raises(UsageError, match="ndcg"):
-        found.values("ndcg@10")
+    assert found.figure("recall@1") == found.recall(1) == 0.5
+    for unknown in ("ndgc@10", "ndcg@0", "ndcg@", "recall", "precision", "bpref@5", "mrr@-1"):
+        with pytest.raises(UsageError, match=unknown):
+            found.values(unknown)
+    for needs in ("bpref", "judged@10"):
+        with pytest.raises(UsageError, match="judged and not relevant"):
+            found.values(needs)
+    with pytest.raises(UsageError, match="judged and not relevant"):
+        found.condensed()
 
 
 @pytest.mark.parametrize(
@@ -152,6 +159,12 @@ def test_values_by_name():
         ([[0.0, 1.0]], [0, 1], UsageError, "1 queries are scored"),
         (lambda rows: np.zeros((1, 3)), [0, 0, 0], UsageError, r"not \[2, 3\]"),
         ((np.zeros((1, 3)), np.zeros((2, 4))), [0], UsageError, "3 dimensions"),
+        ((np.ones((1, 3)), np.array([[1.0, 2, 3], [1, np.nan, 0]])), [0], DataError, "vector 1 of the documents"),
+        ((np.full((1, 3), np.inf), np.ones((2, 3))), [0], DataError, "vector 0 of the queries"),
+        ((np.ones((1, 3)), np.ones((2, 3))), [2], DataError, "row 2 .* 2 documents"),
+        ([[0.0, 1.0]], [{0: float("nan")}], DataError, "gain of row 0"),
+        ([[0.0, 1.0]], [{0: 0, 1: -1}], DataError, "none of the 1 queries"),
+        ([[0.0, 1.0]], [], DataError, "no queries"),
     ],
 )
 def test_errors_say_what_is_wrong(scores, relevant, error, message):
