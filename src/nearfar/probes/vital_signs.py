@@ -37,6 +37,7 @@ from nearfar.core.rule import Rule, applies, card_of
 from nearfar.core.terms import Terms
 from nearfar.core.tile import Tile
 from nearfar.maths.similarity import unit
+from nearfar.maths.spectra import covariance_spectrum, directions, entropy_rank
 from nearfar.objectives.composed import Aligned, Objective, OnRows, stream
 from nearfar.objectives.scored import Scored, now
 
@@ -195,17 +196,10 @@ def _geometry(table: Rows, sample: int) -> dict[str, float]:
     found["mean_cosine"] = _mean_cosine(points)
     # Geometry knows no scale, and the squares of a model that runs away would be infinite.
     vectors = vectors / vectors.abs().amax().clamp_min(torch.finfo(vectors.dtype).tiny)
-    points = vectors[:: -(-len(points) // SPECTRUM)]
-    points = points - points.mean(0)
-    # The two products have the same eigenvalues but for zeros: the smaller one is taken.
-    product = points.T @ points if points.shape[1] < len(points) else points @ points.T
-    values = torch.linalg.eigvalsh(product).clamp_min(0).double()
-    if float(values.sum()) <= 1e-9 * float(vectors.square().sum()):
-        return found | {"effective_rank": 0.0, "directions": 0.0, "first_share": 1.0}
-    shares = values / values.sum()
-    found["first_share"] = float(shares[-1])
-    found["directions"] = float((shares.flip(0).cumsum(0) < 0.99).sum() + 1)
-    found["effective_rank"] = float(torch.special.entr(shares).sum().exp())
+    values = covariance_spectrum(vectors[:: -(-len(points) // SPECTRUM)])
+    found["first_share"] = float(values[0] / values.sum()) if float(values.sum()) > 0 else 1.0
+    found["directions"] = float(directions(values))
+    found["effective_rank"] = entropy_rank(values)
     return found
 
 
