@@ -1,0 +1,1 @@
+"""What several probes share: checked inputs, the choice of a strength."""
