@@ -41,7 +41,7 @@ def test_round_trip(model, saved):
 
 def test_encode_is_local_ordered_and_unit(model):
     texts = [q for q, _ in world()]
-    together = model.encode(texts, batch_size=7)
+    together = model.encode(texts, at_once=300)
     assert together.dtype == np.float32
     assert np.allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
     alone = np.concatenate([model.encode([t]) for t in texts])

@@ -25,10 +25,12 @@ POOLINGS: tuple[Pooling, ...] = ("mean", "cls", "last", "tokens")
 
 
 def pooled(states: Float[Tensor, "n t d"], mask: Bool[Tensor, "n t"], pooling: str) -> Rows:
-    """One row a record: vectors [n d]; for "tokens" [n t d] with the mask.
+    """One row a record: vectors [n d]; for "tokens" [n t d] with the mask. States in bfloat16 or float16 give vectors in float32.
 
     Raises UsageError for an unknown pooling.
     """
+    if states.dtype in (torch.bfloat16, torch.float16):
+        states = states.float()
     if pooling == "tokens":
         # What stands where no token is must not matter, not even to code that forgets the mask.
         return Rows(states.masked_fill(~mask[..., None], 0), mask=mask)
