@@ -11,6 +11,7 @@ from nearfar.core.errors import DataError, UsageError
 from nearfar.core.ids import string_ids
 from nearfar.core.recipe import Recipe, Use
 from nearfar.core.tree import from_json, override
+from nearfar.data.bad_records import BadRecords
 from nearfar.data.order import Order
 from nearfar.data.pairs import pairs
 from nearfar.data.records import Records
@@ -93,10 +94,10 @@ def test_bad_records_of_all_are_listed(tmp_path):
     listed = tmp_path / "bad.jsonl"
     listed.write_text('{"record": 5, "where": "training"}\n{"where": "reading, the time before"}\n')
     with pytest.raises(DataError, match=r"more than the 1.0% allowed"):
-        open_several({"a": [*QA, ("", "")], "b": QA}, on_bad="skip", bad_records=listed)
+        open_several({"a": [*QA, ("", "")], "b": QA}, policy=BadRecords("skip", listed))
     big = {name: [(f"{name} {n}", f"to {name} {n}") for n in range(150)] + [("", name)] for name in ("a", "b")}
     listed.write_text('{"record": 5, "where": "training"}\n{"where": "reading, the time before"}\n')
-    records, _ = open_several({"none": QA, **big}, on_bad="skip", bad_records=listed)
+    records, _ = open_several({"none": QA, **big}, policy=BadRecords("skip", listed))
     assert len(records) == 340
     lines = [json.loads(line) for line in listed.read_text().splitlines()]
     assert ["record" in line for line in lines] == [True, False, False], (

@@ -11,7 +11,7 @@ from typing import Any
 def add_data(
     parser: argparse.ArgumentParser, *, required: bool = True, several: bool = False, pairs_only: bool = False
 ) -> None:
-    """--data, --columns, --on-bad; with `several` data sets --data and --columns may be repeated, and there is --prompt."""
+    """--data, --columns, --on-bad, --bad-share; with `several` data sets --data and --columns may be repeated, and there is --prompt."""
     what = "pairs in a jsonl, csv, tsv or parquet file (.gz of the first three too)"
     if several:
         what += "" if pairs_only else ", or what else the recipe reads, such as a folder of images"
@@ -45,6 +45,20 @@ def add_data(
         default="raise",
         help="stop at the first bad record, or leave bad ones out and list them",
     )
+    parser.add_argument(
+        "--bad-share",
+        type=float,
+        default=None,
+        metavar="SHARE",
+        help="of all records that --on-bad skip may leave out; above it everything stops (0.01)",
+    )
+
+
+def share_of(args: argparse.Namespace) -> float:
+    """The share of records that may be bad."""
+    from nearfar.data.bad_records import BadRecords
+
+    return BadRecords.share if args.bad_share is None else args.bad_share
 
 
 def data_of(args: argparse.Namespace) -> tuple[Any, str | None]:

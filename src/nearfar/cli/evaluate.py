@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from nearfar.cli.arguments import add_data, add_json, data_of
+from nearfar.cli.arguments import add_data, add_json, data_of, share_of
 from nearfar.cli.terminal import bold, print_json
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     rival = load(args.against) if args.against not in ("bm25", "none") else None
     figures = {}
     for name, one in data.items() if several else [("", {"data": data})]:
-        table = pairs(one["data"], one.get("columns", columns), on_bad=args.on_bad)
+        table = pairs(one["data"], one.get("columns", columns), on_bad=args.on_bad, bad_share=share_of(args))
         prompts = _prompts(model, name, one)
         ours = _retrieval(model, table, prompts)
         other = _bm25(table) if args.against == "bm25" else None

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from nearfar.cli.arguments import add_data, add_json, add_quiet
+from nearfar.cli.arguments import add_data, add_json, add_quiet, share_of
 from nearfar.cli.terminal import print_json
 from nearfar.core.progress import bar
 
@@ -94,6 +94,7 @@ def run(args: argparse.Namespace) -> int:
             chunk=args.chunk,
             resume=args.resume,
             on_bad=args.on_bad,
+            bad_share=share_of(args),
             progress=update,
         )
     if args.json:

@@ -9,7 +9,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING
 
-from nearfar.cli.arguments import add_data, add_json, data_of
+from nearfar.cli.arguments import add_data, add_json, data_of, share_of
 from nearfar.cli.terminal import bold, print_json, width
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _of_encoder(args: argparse.Namespace, memory: int | None) -> Plan:
     if args.batch is not None:
         recipe = override(recipe, f"{recipe.fits[0].name}.batch_size={args.batch}")
     recipe = replace(recipe, held_out=0.0)
-    records = open_data(recipe, data, columns, on_bad=args.on_bad).records
+    records = open_data(recipe, data, columns, on_bad=args.on_bad, bad_share=share_of(args)).records
     towers, heads = ({"encoder": load(args.what).tower("document")}, {}) if is_model else towers_of(recipe, records)
     stage = recipe.fits[0]
     prepared = prepare(stage, recipe, records, towers, heads)

@@ -77,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
             seed=args.seed,
             resume=args.resume,
             on_bad=args.on_bad,
+            bad_share=args.bad_share,
             progress=lambda done, total, loss: update(done, total, f"loss {loss:.3f}"),
         )
     if made.fitted.interrupted:

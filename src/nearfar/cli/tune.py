@@ -8,7 +8,7 @@ import shlex
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from nearfar.cli.arguments import add_data, add_json, add_quiet, data_of
+from nearfar.cli.arguments import add_data, add_json, add_quiet, data_of, share_of
 from nearfar.cli.terminal import bold, print_json, width
 from nearfar.core.progress import bar
 
@@ -73,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
             budget=None if args.budget is None else parse_duration(args.budget, "--budget"),
             metric=args.metric,
             on_bad=args.on_bad,
+            bad_share=share_of(args),
             keep_models=args.keep_models,
             progress=update,
         )

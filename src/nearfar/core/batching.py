@@ -32,7 +32,8 @@ class Batching:
     balance        column of classes: a batch holds `per_class` records of each of its batch_size / per_class classes
     per_class      records of each class in a batch
     small_classes  classes of fewer records than `per_class`: "refuse" them or "leave_out"
-    cost           column of what a record costs (tokens, frames), read where `buckets` is more than 1
+    cost           column of what a record costs (tokens, frames), read where `buckets` is more than 1. Without a column of the name
+                   `cost` it is the length of what is embedded: characters of texts, steps of series, bytes of sound files
     buckets        records of like cost share a batch: random pools of so many batches are sorted by cost and cut into batches, which
                    then are shuffled. 1: off. It gives way to `avoid` and `balance`
     last           records that fill no batch: "drop" them (others in each epoch), put them into a "short" last batch, or make the

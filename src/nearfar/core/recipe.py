@@ -115,6 +115,8 @@ class Recipe:
     heads      heads by name
     data       what its records are: "pairs", or "images", "audio", "texts", "records" (a table, arrays: any modality)
     held_out   the share of records kept for evaluation
+    columns    further columns of the data that relations, probes or stages read: numbers, or texts (labels) as ids. Those that
+               `batching` names are read wherever the data have them
     """
 
     name: str
@@ -128,8 +130,18 @@ class Recipe:
     towers: tuple[Named, ...] = ()
     heads: tuple[Named, ...] = ()
     also: tuple[Also, ...] = ()
+    columns: tuple[str, ...] = ()
 
     @property
     def fits(self) -> tuple[Fit, ...]:
         """The stages that optimise."""
         return tuple(stage for stage in self.stages if isinstance(stage, Fit))
+
+    @property
+    def batching_columns(self) -> tuple[str, ...]:
+        """The columns that the batches of any stage go by, whether the data or an earlier stage bring them."""
+        named: list[str | None] = []
+        for batching in (fit.batching for fit in self.fits):
+            named += [batching.sources, batching.groups, batching.balance, *batching.avoid]
+            named += [batching.cost] if batching.buckets > 1 else []
+        return tuple(dict.fromkeys(name for name in named if name))

@@ -64,7 +64,7 @@ class BadRecords:
         return DataError(
             f"{self.count:,} {of} are bad, more than the {self.share:.1%} allowed{written}; "
             f"the first: {self.reasons[0]}",
-            remedy="repair the source, or allow a larger share of bad records",
+            remedy="repair the source, or allow a larger share: --bad-share (bad_share=...)",
         )
 
     def _write(self, error: DataError) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from nearfar.core.errors import DataError
 
-Kind = Literal["text", "texts", "number", "any"]
+Kind = Literal["text", "texts", "number", "value", "any"]
 MAX_TEXT = 10_000_000  # characters; a longer "text" is a broken quote or a whole file by mistake
 MAX_NUMBER = 3.4028234e38  # the largest float32
 
@@ -79,7 +79,23 @@ def number(value: Any) -> float:
     return result
 
 
-CONVERTERS: dict[Kind, Callable[[Any], Any]] = {"text": text, "texts": texts, "number": number, "any": lambda c: c}
+def value(cell: Any) -> Any:
+    """A text, or a finite number: what a column of labels, groups or scores holds."""
+    if isinstance(cell, str):
+        return text(cell)
+    if not isinstance(cell, (int, float)) or is_null(cell) or abs(cell) == math.inf:
+        found = "no value (null or NaN)" if is_null(cell) else f"{_named(cell)}: {_short(cell)}"
+        raise DataError(f"a number or a text is needed, not {found}", remedy="put one there, or leave the record out")
+    return cell
+
+
+CONVERTERS: dict[Kind, Callable[[Any], Any]] = {
+    "text": text,
+    "texts": texts,
+    "number": number,
+    "value": value,
+    "any": lambda c: c,
+}
 OPTIONAL: frozenset[Kind] = frozenset({"texts"})
 
 

@@ -25,7 +25,7 @@ def in_hand_rows(source: Any, columns: Sequence[str] | None = None) -> Iterator[
 
     Errors raised: UsageError for another type, DataError for columns of different lengths or names that occur twice.
     """
-    names = _column_names(source)
+    names = named_columns(source)
     if names is not None:
         return _columned(source, names, columns)
     if isinstance(source, Iterable) and not isinstance(source, (str, bytes)):
@@ -37,7 +37,14 @@ def in_hand_rows(source: Any, columns: Sequence[str] | None = None) -> Iterator[
     raise UsageError(f"data of type {type(source).__name__} gives no pairs", where="data", remedy=f"give {ACCEPTED}")
 
 
-def _column_names(source: Any) -> list[Any] | None:
+def named_columns(source: Any) -> list[Any] | None:
+    """The names of the columns of a table in hand; None for what is none."""
+    if isinstance(getattr(source, "column_names", None), Mapping):
+        raise UsageError(
+            f"a {type(source).__name__} holds several data sets: {', '.join(source)}",
+            where="data",
+            remedy='give one of them, data["train"], or several by names of yours',
+        )
     if isinstance(source, Mapping):
         return list(source)
     if not hasattr(source, "__getitem__"):

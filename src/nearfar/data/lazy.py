@@ -10,7 +10,6 @@ Opening reads each file once for offsets and digest, and once more, parsing, whe
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import threading
 from array import array
@@ -26,6 +25,7 @@ from nearfar.core.ids import string_ids
 from nearfar.data.bad_records import BadRecords
 from nearfar.data.cells import Kind
 from nearfar.data.columns import PairColumns, first_values, found_columns, given_columns
+from nearfar.data.numbers import column_of
 from nearfar.data.record import Record, checked, converted
 from nearfar.data.records import Note, Records, Taken
 from nearfar.data.shards import Shard, open_shard
@@ -48,6 +48,7 @@ def lazy_records(
 
     source    a path (jsonl, csv, tsv, parquet), several of them as one, or a `datasets.Dataset`
     columns   what the fields are, and what each must hold: {"question": "text"}, kinds as in `read`; or names only; None: all
+              but `numbers`
     ids       text fields of which 63-bit ids are kept, as columns of their names: equal for equal texts of any field
     numbers   columns of the file that are kept as arrays [n]: numbers, or texts as their ids (labels, groups). In csv all are
               texts, unless `columns` says {"score": "number"}
@@ -65,7 +66,7 @@ def lazy_records(
     (['two', 'one'], [3, 5])
     """
     table = LazyTable(source)
-    kinds: dict[str, Kind] = dict.fromkeys(columns or table.names(), "any")
+    kinds: dict[str, Kind] = dict.fromkeys(columns or [name for name in table.names() if name not in numbers], "any")
     if isinstance(columns, Mapping):
         kinds |= columns
     wrong = sorted(set(ids) - set(kinds) or set(ids) & set(numbers))
@@ -75,16 +76,22 @@ def lazy_records(
             where="ids",
             remedy=f"choose of {list(kinds)}",
         )
-    further: dict[str, Kind] = dict.fromkeys(numbers, "any")
+    further: dict[str, Kind] = dict.fromkeys(numbers, "value")
     table.kinds = further | kinds
     kept = table.read_columns(ids, numbers, bad) if ids or numbers or bad is not None else {}
     return table.records({name: (name,) for name in kinds}, kept)
 
 
-def lazy_pairs(source: Any, columns: str | Sequence[str] | None = None, *, bad: BadRecords | None = None) -> Records:
+def lazy_pairs(
+    source: Any,
+    columns: str | Sequence[str] | None = None,
+    *,
+    numbers: Sequence[str] = (),
+    bad: BadRecords | None = None,
+) -> Records:
     """Pairs of texts of files, read when asked for: fields `query`, `document` and, where there are any, `negatives`.
 
-    `source` and `bad` as in `lazy_records`, `columns` as in `pairs`: "question,answer", then columns of hard negatives; found in
+    `source`, `numbers` and `bad` as in `lazy_records`, `columns` as in `pairs`: "question,answer", then columns of hard negatives; found in
     the first 100 records where there is no doubt. Columns `query` and `document` are 63-bit ids of the texts, of one space.
 
     Unlike `pairs` this does not look for repeated pairs, nor remove negatives that another pair gives as a right answer.
@@ -93,8 +100,10 @@ def lazy_pairs(source: Any, columns: str | Sequence[str] | None = None, *, bad: 
     """
     table = LazyTable(source)
     chosen = table.pair_columns() if columns is None else given_columns(columns)
-    table.kinds = chosen.kinds()
-    ids = table.read_columns((chosen.query, chosen.document), (), bad)
+    further: dict[str, Kind] = dict.fromkeys(numbers, "value")
+    table.kinds = further | chosen.kinds()
+    texts = (chosen.query, chosen.document)
+    ids = table.read_columns(texts, [name for name in numbers if name not in texts], bad)
     if len(table) < 2:
         raise DataError(
             "there is one pair only, and a contrast needs at least two", where=table.source, remedy="give more pairs"
@@ -102,7 +111,8 @@ def lazy_pairs(source: Any, columns: str | Sequence[str] | None = None, *, bad: 
     fields: dict[str, tuple[str, ...]] = {"query": (chosen.query,), "document": (chosen.document,)}
     if chosen.negatives:
         fields["negatives"] = chosen.negatives
-    return table.records(fields, {"query": ids[chosen.query], "document": ids[chosen.document]})
+    kept = {name: ids[name] for name in numbers}
+    return table.records(fields, kept | {"query": ids[chosen.query], "document": ids[chosen.document]})
 
 
 class LazyTable:
@@ -167,7 +177,7 @@ class LazyTable:
             for name in ids:
                 found[name].append(string_ids(row.values[name] for row in rows))
             for name in numbers:
-                found[name].append(_column(name, rows, texts[name]))
+                found[name].append(column_of(name, rows, texts[name]))
                 texts[name] = isinstance(rows[0].values[name], str)
         if len(kept) < int(self.ends[-1]):
             self.chosen = np.array(kept)
@@ -248,19 +258,3 @@ def _good(row: Record | DataError) -> Record:
     if isinstance(row, DataError):
         raise row
     return row
-
-
-def _column(name: str, records: Sequence[Record], texts: bool | None) -> np.ndarray:
-    """Cells of a column [n]: whole numbers as int64, others as float64, texts as 63-bit ids; all as `texts` says, if it does."""
-    cells = [record.values[name] for record in records]
-    if texts is not False and all(isinstance(cell, str) for cell in cells):
-        return string_ids(cells)
-    for record, cell in zip(records, cells, strict=True):
-        whole = isinstance(cell, int) and -(2**63) <= cell < 2**63
-        if texts or not (whole or (isinstance(cell, float) and math.isfinite(cell))):
-            raise DataError(
-                f"a column of numbers holds {cell!r:.60}" + (", and texts elsewhere" if texts else ""),
-                where=f"{record.where}, column {name!r}",
-                remedy="numbers take finite numbers only, or texts only, which become ids",
-            )
-    return np.array(cells, dtype=np.int64 if all(isinstance(cell, int) for cell in cells) else np.float64)

@@ -8,8 +8,8 @@ Queries and documents share one space of ids, so each of these is an equality of
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -22,7 +22,8 @@ from nearfar.data.records import Note, Records
 class PairTable:
     """n pairs: `queries` [n], `documents` [n], and of each any number of explicit hard `negatives` [n][...].
 
-    `columns` are the names that the sides had, `source` says in words where they come from, `notes` what was found odd.
+    `columns` are the names that the sides had, `source` says in words where they come from, `notes` what was found odd,
+    `further` are columns [n] of numbers that were asked for, such as labels.
     """
 
     queries: list[str]
@@ -31,6 +32,7 @@ class PairTable:
     columns: tuple[str, ...] = ("query", "document")
     source: str = "data in hand"
     notes: tuple[Note, ...] = ()
+    further: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.queries)
@@ -75,10 +77,14 @@ class PairTable:
             [self.negatives[i] for i in numbers],
             self.columns,
             self.source,
+            further={name: values[numbers] for name, values in self.further.items()},
         )
 
     def records(self) -> Records:
-        """The same pairs as records: fields query, document and negatives, columns of the texts' ids."""
+        """The same pairs as records: fields query, document and negatives, columns of the texts' ids and those asked for."""
         fields = {"query": self.queries, "document": self.documents, "negatives": self.negatives}
         columns = {"query": self.query_id, "document": self.document_id}
-        return Records(fields, columns, self.source, self.notes, self.fingerprint)
+        digest = self.fingerprint
+        for name, values in sorted(self.further.items()):
+            digest = hashlib.sha256(f"{digest} {name} {values.dtype}".encode() + values.tobytes()).hexdigest()
+        return Records(fields, {**self.further, **columns}, self.source, self.notes, digest)

@@ -15,8 +15,10 @@ from typing import Any, Literal
 
 from nearfar.core.errors import DataError
 from nearfar.data.bad_records import BadRecords
+from nearfar.data.cells import Kind
 from nearfar.data.columns import PairColumns, first_values, found_columns, given_columns
 from nearfar.data.in_hand import in_hand_rows
+from nearfar.data.numbers import column_of
 from nearfar.data.pair_table import PairTable
 from nearfar.data.readers import raw_rows
 from nearfar.data.record import Record, checked
@@ -32,6 +34,7 @@ def pairs(
     source: Any,
     columns: str | Sequence[str] | None = None,
     *,
+    numbers: Sequence[str] = (),
     on_bad: Literal["raise", "skip"] = "raise",
     bad_records: str | Path | None = None,
     bad_share: float = 0.01,
@@ -43,6 +46,8 @@ def pairs(
     columns      "question,answer" or a sequence of names: query side, document side, then any number of columns of hard
                  negatives, whose cells hold a text, a list of texts or nothing. None: found in the first 100 records
                  if there is no doubt
+    numbers      further columns that are kept as arrays [n]: numbers, or texts as their ids (labels, groups, a score). In csv
+                 and tsv all are texts
     on_bad       "raise" at the first bad record (empty text, wrong type, broken line), or "skip" and write them to the
                  file `bad_records`; above `bad_share` of all records that is an error too
 
@@ -59,28 +64,35 @@ def pairs(
     chosen = None if columns is None else given_columns(columns)
     if isinstance(source, (str, os.PathLike)):
         name = str(source)
-        rows = raw_rows(Path(source), None if chosen is None else chosen.kinds())
+        rows = raw_rows(Path(source), None if chosen is None else {*chosen.kinds(), *numbers})
     else:
         name = f"a {type(source).__name__} in hand"
-        rows = in_hand_rows(source, None if chosen is None else (chosen.query, chosen.document, *chosen.negatives))
+        needed = None if chosen is None else (chosen.query, chosen.document, *chosen.negatives, *numbers)
+        rows = in_hand_rows(source, None if needed is None else list(dict.fromkeys(needed)))
     if chosen is None:
         head = list(islice(rows, PEEKED))
         records = [row.values for row in head if isinstance(row, Record)]
         rows = chain(head, rows)
         # Without a single good record the error of the first one says more than one about columns.
         chosen = found_columns(first_values(records), name) if records else PairColumns("query", "document")
-    return _table(checked(rows, chosen.kinds(), bad, name), chosen, name, bad)
+    further: dict[str, Kind] = dict.fromkeys(numbers, "value")
+    return _table(checked(rows, further | chosen.kinds(), bad, name), chosen, numbers, name, bad)
 
 
-def _table(records: Iterator[Record], columns: PairColumns, source: str, bad: BadRecords) -> PairTable:
-    queries, documents, negatives = [], [], []
+def _table(
+    records: Iterator[Record], columns: PairColumns, numbers: Sequence[str], source: str, bad: BadRecords
+) -> PairTable:
+    queries, documents, negatives, kept = [], [], [], []
     for record in records:
         queries.append(record.values[columns.query])
         documents.append(record.values[columns.document])
         negatives.append([text for name in columns.negatives for text in record.values[name]])
+        if numbers:
+            kept.append(record)
     negatives, wrong = _without_answers(queries, documents, negatives)
     names = (columns.query, columns.document, *columns.negatives)
-    table = PairTable(queries, documents, negatives, names, source)
+    further = {name: column_of(name, kept, None) for name in numbers}
+    table = PairTable(queries, documents, negatives, names, source, further=further)
     _refuse_hopeless(table)
     return replace(table, notes=tuple(_notes(table, wrong, bad)))
 

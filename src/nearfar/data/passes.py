@@ -155,6 +155,8 @@ class Passes:
         elif table.ids is not None:
             what += f" with {min(map(_different, table.ids[members].T)):,} different ids"
         remedy = 'choose a smaller batch, or last="short" (drop_last=False)'
+        if table.label is not None:
+            remedy += f", or more than {self.manner.per_class} records of a class (per_class)"
         if cells > 1:
             remedy += ', or small_groups="join"'
         if self._name:

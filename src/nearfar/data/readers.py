@@ -5,13 +5,16 @@ jsonl, csv and tsv (plain or .gz) and parquet. Nothing is guessed from the conte
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from nearfar.core.errors import DataError
 from nearfar.data.bad_records import BadRecords
 from nearfar.data.cells import Kind
 from nearfar.data.delimited import delimited_rows
+from nearfar.data.in_hand import named_columns
 from nearfar.data.jsonl import jsonl_rows
 from nearfar.data.lines import existing_file
 from nearfar.data.parquet import parquet_rows
@@ -46,6 +49,18 @@ def read(
     kinds: Mapping[str, Kind] | None
     kinds = columns if columns is None or isinstance(columns, Mapping) else dict.fromkeys(columns, "any")
     return checked(raw_rows(path, kinds), kinds, bad or BadRecords(), str(path))
+
+
+def column_names(source: Any) -> list[str]:
+    """The columns of the first record of a file or of data in hand, none where that is no record of named cells."""
+    if isinstance(source, (str, os.PathLike)):
+        path = Path(source)
+        first = next(iter(raw_rows(path)), None) if path.is_file() else None
+        return list(first.values) if isinstance(first, Record) else []
+    names = named_columns(source)
+    if names is None and isinstance(source, Sequence) and len(source) and isinstance(source[0], Mapping):
+        names = list(source[0])
+    return [str(name) for name in names or ()]
 
 
 def raw_rows(path: str | Path, columns: Collection[str] | None = None) -> Rows:

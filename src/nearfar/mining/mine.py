@@ -82,6 +82,7 @@ def mine(
     chunk: int = 1024,
     resume: bool = False,
     on_bad: Literal["raise", "skip"] = "raise",
+    bad_share: float = BadRecords.share,
     progress: Progress | None = None,
 ) -> Mined:
     """Write the pairs with up to `per_query` hard negatives each, as a data set that `train` reads.
@@ -99,6 +100,7 @@ def mine(
     similarity "cosine" unless the model says "dot"
     precision  of document vectors on disk; float16 halves the room, and scores are of what is stored
     chunk      texts encoded, and queries answered, at once: a piece of work that a kill costs at most
+    on_bad, bad_share     as of `train`: whether bad records end it, and how many may be left out
     resume     go on with unfinished work; without it that is an error. The result is that of an unbroken run, byte by byte
 
     Memory: a few dozen bytes a pair and document, and one chunk; vectors are on disk.
@@ -123,7 +125,17 @@ def mine(
         raise UsageError(
             "a search of your own needs the corpus", where="corpus", remedy="give the texts that it searches"
         )
-    task = Task(model, _records(data, columns, on_bad), corpus, guide, search, rules, similarity, precision, chunk)
+    task = Task(
+        model,
+        _records(data, columns, BadRecords(on_bad, share=bad_share)),
+        corpus,
+        guide,
+        search,
+        rules,
+        similarity,
+        precision,
+        chunk,
+    )
     plan = task.plan()
     work = WorkFolder(out.with_name(out.name + ".work"), plan, resume=resume)
     tell = progress or (lambda done, total, note: None)
@@ -254,7 +266,7 @@ def _out(out: str | Path, data: Any, chunk: int, precision: str) -> Path:
     return path
 
 
-def _records(data: Any, columns: str | Sequence[str] | None, on_bad: Literal["raise", "skip"]) -> Records:
+def _records(data: Any, columns: str | Sequence[str] | None, bad: BadRecords) -> Records:
     """Pairs as Records, of a file without holding it in memory where it can be read by record."""
     if isinstance(data, Records):
         missing = {"query", "document"} - set(data.fields)
@@ -266,5 +278,5 @@ def _records(data: Any, columns: str | Sequence[str] | None, on_bad: Literal["ra
             )
         return data
     if isinstance(data, (str, os.PathLike)) and not str(data).endswith(".gz"):
-        return lazy_pairs(data, columns, bad=BadRecords(on_bad))
-    return pairs(data, columns, on_bad=on_bad).records()
+        return lazy_pairs(data, columns, bad=bad)
+    return pairs(data, columns, on_bad=bad.on_bad, bad_share=bad.share).records()

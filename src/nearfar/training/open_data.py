@@ -22,6 +22,7 @@ from nearfar.data.lazy import lazy_pairs, lazy_records
 from nearfar.data.order import draws
 from nearfar.data.pair_table import PairTable
 from nearfar.data.pairs import pairs
+from nearfar.data.readers import column_names
 from nearfar.data.records import Records
 from nearfar.data.sources import SOURCE
 from nearfar.data.split import split
@@ -52,29 +53,42 @@ def open_data(
     *,
     on_bad: Literal["raise", "skip"] = "raise",
     bad_records: Path | None = None,
+    bad_share: float = BadRecords.share,
     held_out: Any = None,
 ) -> Opened:
     """Records of a recipe's kind, and what is held out of them. Several data sets of pairs are a mapping of their names.
 
-    `held_out` records (or a PairTable) of one's own replace the random share. Raises DataError for data that cannot be used,
+    `held_out` records (or a PairTable) of one's own replace the random share. Above `bad_share` of the records skipping bad ones
+    is an error too. Raises DataError for data that cannot be used,
     UsageError for data of another kind than the recipe's.
     """
     if data is None:
         raise UsageError(
             "there is no data to train on", where="data", remedy="pass a file, a list of pairs, arrays, or a DataFrame"
         )
+    policy = BadRecords(on_bad, bad_records, bad_share)
     if is_several(data) and (recipe.data == "pairs" or are_files(data)):
-        return _several(recipe, data, columns, on_bad, bad_records, held_out)
+        return _several(recipe, data, columns, policy, held_out)
+    numbers = [] if isinstance(data, Records) else _numbers(recipe, data)
     if recipe.data == "pairs" and not isinstance(data, Records) and not _is_large(data):
-        return _pairs(recipe, pairs(data, columns, on_bad=on_bad, bad_records=bad_records), held_out)
-    bad = BadRecords(on_bad, bad_records) if on_bad == "skip" else None
-    records = data if isinstance(data, Records) else _opened(recipe.data, data, columns, bad)
+        table = pairs(data, columns, numbers=numbers, on_bad=on_bad, bad_records=bad_records, bad_share=bad_share)
+        return _pairs(recipe, table, held_out)
+    bad = policy if on_bad == "skip" else None
+    records = data if isinstance(data, Records) else _opened(recipe.data, data, columns, numbers, bad)
     names = _names(columns)
+    if recipe.data == "pairs" and not names:  # found in the file: a resumed run reads the same ones
+        names = tuple(name for field in records.fields.values() for name in getattr(field, "columns", ()))
     if held_out is not None:
         own = held_out.records() if isinstance(held_out, PairTable) else held_out
         return Opened(records, own, records, names)
     rest, part = split_records(records, recipe.held_out, recipe.seed)
     return Opened(rest, part, records, names)
+
+
+def _numbers(recipe: Recipe, data: Any) -> list[str]:
+    """The columns of the data that become arrays: those the recipe asks for, and those of its batches that the data have."""
+    there = column_names(data) if recipe.batching_columns else ()
+    return list(dict.fromkeys([*recipe.columns, *(name for name in recipe.batching_columns if name in there)]))
 
 
 def _pairs(recipe: Recipe, table: PairTable, held_out: Any) -> Opened:
@@ -94,8 +108,7 @@ def _several(
     recipe: Recipe,
     data: Mapping[str, Any],
     columns: str | Sequence[str] | None,
-    on_bad: Literal["raise", "skip"],
-    bad_records: Path | None,
+    policy: BadRecords,
     held_out: Any,
 ) -> Opened:
     if recipe.data != "pairs":
@@ -106,7 +119,7 @@ def _several(
         )
     for stage in recipe.fits:
         _check_weights(stage.batching.weights, data, f"{stage.name}.batching.weights")
-    records, about = open_several(data, columns, on_bad=on_bad, bad_records=bad_records)
+    records, about = open_several(data, columns, lambda one: _numbers(recipe, one), policy=policy)
     if held_out is not None:
         rest, part = records, held_out.records() if isinstance(held_out, PairTable) else held_out
     else:
@@ -148,17 +161,20 @@ def _check_sizes(stage: Fit, records: Records, names: Iterable[str]) -> None:
         )
 
 
-def _opened(kind: str, data: Any, columns: str | Sequence[str] | None, bad: BadRecords | None) -> Records:
+def _opened(
+    kind: str, data: Any, columns: str | Sequence[str] | None, numbers: Sequence[str], bad: BadRecords | None
+) -> Records:
     path = Path(data) if isinstance(data, (str, os.PathLike)) else None
     if kind == "pairs":
-        return lazy_pairs(data, columns, bad=bad)
+        return lazy_pairs(data, columns, numbers=numbers, bad=bad)
     if kind == "images" and path is not None:
         return image_folder(path, _names(columns) or None, bad=bad)
     if kind == "audio" and path is not None:
         return audio_folder(path, _names(columns) or None, bad=bad)
     field = FIELDS.get(kind, "record")
-    if path is not None:
-        return _named(lazy_records(path, _names(columns) or None, ids=_text_ids(kind, columns), bad=bad), field)
+    if path is not None or hasattr(data, "column_names"):  # a data set of the library `datasets`
+        ids = _text_ids(kind, data, columns, numbers)
+        return _named(lazy_records(data, _names(columns) or None, ids=ids, numbers=numbers, bad=bad), field)
     if isinstance(data, Mapping):
         return array_records(**{str(name): values for name, values in data.items()})
     in_hand: Any = data
@@ -173,9 +189,12 @@ def _opened(kind: str, data: Any, columns: str | Sequence[str] | None, bad: BadR
     )
 
 
-def _text_ids(kind: str, columns: str | Sequence[str] | None) -> tuple[str, ...]:
+def _text_ids(kind: str, data: Any, columns: str | Sequence[str] | None, numbers: Sequence[str]) -> tuple[str, ...]:
     """Texts have ids, so that equal ones are known."""
-    return _names(columns)[:1] if kind == "texts" else ()
+    if kind != "texts":
+        return ()
+    names = _names(columns) or tuple(name for name in column_names(data) if name not in numbers)
+    return (FIELDS[kind],) if FIELDS[kind] in names else names[:1] if len(names) == 1 or columns is not None else ()
 
 
 def _named(records: Records, field: str) -> Records:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from nearfar.core.batching import Batching
 from nearfar.core.encoder import View
 from nearfar.core.errors import UsageError
 from nearfar.core.model import Model
@@ -16,6 +17,7 @@ from nearfar.core.recipe import Contrast, Feed, Recipe
 from nearfar.core.stage import Fit
 from nearfar.core.use import Use
 from nearfar.data.bad_records import BadRecords
+from nearfar.data.costs import costs
 from nearfar.data.order import Order
 from nearfar.data.records import Records
 from nearfar.execution.plan import Plan, plan
@@ -96,7 +98,11 @@ def prepare(
     batching = stage.batching
     if batching.groups in refreshed:
         batching = replace(batching, groups=None)  # the first refresh comes before the first step
-    order = Order.of(batching, batch, records.columns, recipe.seed, n=len(records))
+    columns = dict(records.columns)
+    if batching.buckets > 1 and batching.cost == Batching.cost and batching.cost not in columns:
+        fields = list(dict.fromkeys(feed.field for feed in feeds if feed.field in records.fields))
+        columns[batching.cost] = costs(records, fields, paths=recipe.data in ("audio", "images"))
+    order = Order.of(batching, batch, columns, recipe.seed, n=len(records))
     steps = max(1, stage.min_steps, round(stage.epochs * order.steps_per_epoch))
     spec = stage.objective or recipe.objective
     first = next((f for f in feeds if isinstance(spec, Contrast) and f.name == spec.x), feeds[0])

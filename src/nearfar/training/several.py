@@ -9,10 +9,10 @@ plain JSON, so that the configuration of a run holds all that reading them again
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from nearfar.core.errors import DataError, UsageError
 from nearfar.core.files import unwritable
@@ -62,22 +62,24 @@ def are_files(data: Mapping[str, Any]) -> bool:
 def open_several(
     data: Mapping[str, Any],
     columns: str | Sequence[str] | None = None,
+    numbers: Callable[[Any], Sequence[str]] = lambda data: (),
     *,
-    on_bad: Literal["raise", "skip"] = "raise",
-    bad_records: Path | None = None,
+    policy: BadRecords | None = None,
 ) -> tuple[Records, dict[str, dict[str, Any]]]:
     """All records with a column `source`, and what is to be known of each data set to read it again.
 
-    `columns` are those of the data sets that do not name their own. Raises what `pairs` and `sources` raise, with the name of the data
+    `columns` are those of the data sets that do not name their own; `numbers` says which further columns of a data set are kept;
+    `policy` what happens to bad records, of each data set by itself. Raises what `pairs` and `sources` raise, with the name of the data
     set; UsageError for one that is told of in other words than data, columns and prompts.
     """
     given = {str(name): _data_set(name, value, columns) for name, value in data.items()}
     parts: dict[str, Records] = {}
     about: dict[str, dict[str, Any]] = {}
-    listed = _BadRecords(bad_records)
+    policy = policy or BadRecords()
+    listed = _BadRecords(None if policy.path is None else Path(policy.path))
     for name, one in given.items():
         try:
-            parts[name], names = _opened(one, on_bad, bad_records)
+            parts[name], names = _opened(one, numbers(one.data), replace(policy, reasons=[]))
         except DataError as error:
             where = error.where if isinstance(one.data, (str, os.PathLike)) else f"{name}, {error.where}"
             raise DataError(error.what, where=where, remedy=error.remedy) from error
@@ -115,15 +117,16 @@ def _data_set(name: str, value: Any, columns: str | Sequence[str] | None) -> _Da
     return _DataSet(value["data"], value.get("columns") or columns, value.get("prompts") or {})
 
 
-def _opened(one: _DataSet, on_bad: Literal["raise", "skip"], bad_records: Path | None) -> tuple[Records, Sequence[str]]:
+def _opened(one: _DataSet, numbers: Sequence[str], policy: BadRecords) -> tuple[Records, Sequence[str]]:
     if isinstance(one.data, Records):
         return one.data, tuple(one.data.fields)
     path = Path(one.data) if isinstance(one.data, (str, os.PathLike)) else None
     if path is not None and path.is_file() and path.stat().st_size > LARGE:
-        bad = BadRecords(on_bad, bad_records) if on_bad == "skip" else None
+        bad = policy if policy.on_bad == "skip" else None
         names = one.columns.split(",") if isinstance(one.columns, str) else one.columns
-        return lazy_pairs(one.data, one.columns, bad=bad), [name.strip() for name in names or ()]
-    table = pairs(one.data, one.columns, on_bad=on_bad, bad_records=bad_records)
+        return lazy_pairs(one.data, one.columns, numbers=numbers, bad=bad), [name.strip() for name in names or ()]
+    told = {"on_bad": policy.on_bad, "bad_records": policy.path, "bad_share": policy.share}
+    table = pairs(one.data, one.columns, numbers=numbers, **told)
     records = table.records()
     if not table.has_negatives:
         records = replace(records, fields={k: v for k, v in records.fields.items() if k != NEGATIVES})

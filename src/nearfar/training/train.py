@@ -80,6 +80,7 @@ def train(
     seed       the only source of chance
     resume     the directory of an interrupted run to go on with, on the same data
     on_bad     "skip" leaves bad records out and lists them in bad_records.jsonl beside the run
+    bad_share  of all records that may be bad under "skip", before the run stops; 0.01 unless given
     held_out   records of one's own for evaluation, instead of a random share
     callbacks  functions (entry, learner), called after each step with what was logged of it
     loggers    objects with a method log(entry), or functions of an entry, beside the run's own csv and TensorBoard files
@@ -118,6 +119,7 @@ def train_run(
     seed: int | None = None,
     resume: str | Path | None = None,
     on_bad: Literal["raise", "skip"] = "raise",
+    bad_share: float | None = None,
     progress: Progress | None = None,
     held_out: PairTable | Records | None = None,
     on_start: Callable[[Model], None] | None = None,
@@ -137,8 +139,13 @@ def train_run(
     chosen = recipe_of("pairs" if recipe is None else recipe, settings, seed)
     _refuse_twins(chosen)
     writes = together is None or together.rank == 0
-    bad = BadRecords(on_bad, _bad_file(out, resume) if on_bad == "skip" and writes else None)
-    opened = open_data(chosen, data, columns, on_bad=on_bad, bad_records=_path(bad), held_out=held_out)
+    share = BadRecords.share if bad_share is None else bad_share
+    if run is not None and bad_share is None:
+        share = run.config.get("bad_share", share)
+    bad = BadRecords(on_bad, _bad_file(out, resume) if on_bad == "skip" and writes else None, share)
+    opened = open_data(
+        chosen, data, columns, on_bad=on_bad, bad_records=_path(bad), bad_share=share, held_out=held_out
+    )
     config = {
         "recipe": to_json(chosen),
         "data": {
@@ -149,6 +156,7 @@ def train_run(
             **({"sources": opened.sources} if opened.sources else {}),
         },
         "on_bad": on_bad,
+        "bad_share": share,
     }
     run = _run_of(run, out, chosen, config, bad, together)
     with _taken_back(run, resume is None and writes):

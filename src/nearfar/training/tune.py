@@ -32,6 +32,7 @@ from nearfar.core.errors import DataError, UsageError
 from nearfar.core.files import ensure_directory, read_json, unwritable, write_text
 from nearfar.core.recipe import Recipe
 from nearfar.core.tree import leaves, to_json
+from nearfar.data.bad_records import BadRecords
 from nearfar.data.records import Records
 from nearfar.probes.statistics import Paired, paired
 from nearfar.training.open_data import open_data, split_records
@@ -139,6 +140,7 @@ def tune(
     budget: float | None = None,
     metric: Metric = "mrr",
     on_bad: Literal["raise", "skip"] = "raise",
+    bad_share: float = BadRecords.share,
     keep_models: bool = False,
     progress: Progress | None = None,
 ) -> Tuned:
@@ -155,7 +157,17 @@ def tune(
     A training that fails is written down with its error and does not end the search, unless it is that of the recipe's own settings.
     Raises UsageError for a misspelt setting or a directory of another search, DataError for data or a space that cannot be used.
     """
-    search = _Search.begin(recipe, data, Path(out), columns, tuple(settings), seed, metric, on_bad, keep_models)
+    search = _Search.begin(
+        recipe,
+        data,
+        Path(out),
+        columns,
+        tuple(settings),
+        seed,
+        metric,
+        BadRecords(on_bad, share=bad_share),
+        keep_models,
+    )
     found = read_space(space)
     for name, values in found.items():
         for value in (
@@ -312,7 +324,7 @@ class _Search:
         settings: tuple[str, ...],
         seed: int | None,
         metric: Metric,
-        on_bad: Literal["raise", "skip"],
+        policy: BadRecords,
         keep_models: bool,
     ) -> _Search:
         """Make or open the directory, and split the records."""
@@ -320,8 +332,8 @@ class _Search:
             raise UsageError("a search runs in one process", where="tune", remedy="start it without torchrun")
         chosen = recipe_of(recipe, settings, seed)
         ensure_directory(directory)
-        bad = directory / "bad_records.jsonl" if on_bad == "skip" else None
-        opened = open_data(chosen, data, columns, on_bad=on_bad, bad_records=bad)
+        bad = directory / "bad_records.jsonl" if policy.on_bad == "skip" else None
+        opened = open_data(chosen, data, columns, on_bad=policy.on_bad, bad_records=bad, bad_share=policy.share)
         # Another draw than that of the held-out records; the same for all trials and seeds.
         training, development = split_records(opened.records, chosen.held_out or DEVELOPMENT, chosen.seed + 1)
         if development is None or len(development) < 2:
