@@ -5,6 +5,7 @@ metrics.jsonl    one line a logged step
 metrics.csv      the same as a table; tensorboard/ the same for TensorBoard
 checkpoints/     the last two, complete at any moment, and the best as measured
 model/           the result
+outcomes.json    what it is worth on the held-out records, query by query; the columns in outcomes.safetensors
 report.html      rendered at the end
 """
 

@@ -41,6 +41,7 @@ from nearfar.training.run import BAD_RECORDS, Run
 from nearfar.training.several import again
 from nearfar.training.stages import run_stage
 from nearfar.training.state import Progress, State
+from nearfar.training.stored_held_out import store_held_out
 
 
 @dataclass(frozen=True)
@@ -212,6 +213,8 @@ def _finished(state: State, run: Run, config: dict[str, Any], opened: Opened) ->
     }
     if not fitted.interrupted and (state.ranks is None or state.ranks.rank == 0):
         model.save(run.model)
+        if retrieval is not None and state.held_out is not None:
+            store_held_out(run, retrieval, state.held_out, config)
     findings = tuple(state.findings)
     rank = 0 if state.ranks is None else state.ranks.rank
     notes = opened.whole.notes
