@@ -43,9 +43,12 @@ def spherical_k_means(
         far = (1 - (unit @ unit[chosen].T).amax(1)).clamp_min(1e-12)
         far[chosen] = 1e-300
         chosen.append(int((waiting[:, centre] / far.double()).argmin()))
-    centres = unit[chosen]
+    centres, before = unit[chosen], torch.empty(0, dtype=torch.long, device=unit.device)
     for _ in range(iterations):
         nearest = (unit @ centres.T).argmax(1)
+        if torch.equal(nearest, before):
+            break  # centres that moved to the same means would stay
+        before = nearest
         sums = torch.zeros_like(centres).index_add_(0, nearest, unit)
         # A centre that lost all its vectors stays where it is.
         moved = F.normalize(sums, dim=1)
