@@ -18,7 +18,7 @@ from nearfar.cli.main import main
 from nearfar.core.errors import ResourceError, UsageError
 from nearfar.core.recipe import Feed, Use
 from nearfar.core.stage import Refresh
-from nearfar.training import checkpoint, fit
+from nearfar.training import checkpoint, fit, probing
 from nearfar.training.interrupt import interrupts_deferred
 from nearfar.training.loggers import CsvLogger, TensorBoardLogger
 from nearfar.training.train import train_run
@@ -399,7 +399,7 @@ PLACES = {
     "optimiser": (torch.optim.AdamW, "step"),
     "state": (fit, "update_state"),
     "log": (Watch, "step"),
-    "measurement": (fit, "held_out_figures"),
+    "measurement": (probing, "held_out_figures"),
     "columns": (fit, "refreshed"),
     "checkpoint": (fit, "save_checkpoint"),
 }

@@ -114,7 +114,7 @@ def train_search(corpus: Corpus, out: Path, settings: Sequence[str], seed: int, 
             settings=settings,
             seed=seed,
             on_start=untrained,
-            progress=lambda done, total, loss: update(done, total, f"loss {loss:.3f}"),
+            progress=lambda at: update(at.step, at.total, str(at)),
         )
     if trained.fitted.interrupted:
         raise KeyboardInterrupt

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
             resume=args.resume,
             on_bad=args.on_bad,
             bad_share=args.bad_share,
-            progress=lambda done, total, loss: update(done, total, f"loss {loss:.3f}"),
+            progress=lambda at: update(at.step, at.total, str(at)),
         )
     if made.fitted.interrupted:
         print(f"stopped after {made.fitted.steps} of {made.fitted.total} steps; the checkpoint is complete")
@@ -127,17 +126,17 @@ def _shown(value: Any) -> Any:
 
 
 def _print(made: Trained, report: Path) -> None:
+    from nearfar.training.progress import chance_of
+
     fitted = made.fitted
     steps = [e for e in made.run.logged() if "loss" in e]
     if steps:
-        # Of several processes each writes down the chance level of its own rows; that of InfoNCE is known without them.
         several = int(os.environ.get("WORLD_SIZE", "1")) > 1
-        chance = (None if several else steps[-1].get("chance")) or math.log(max(2, steps[-1]["keys"]))
+        chance = next((chance_of(e, several=several) for e in reversed(steps) if "scored_chance" in e), None)
+        level = "" if chance is None else f" (chance level {chance:.3f})"
         few = fitted.losses[-min(20, 1 + len(fitted.losses) // 10) :]  # a single step says little
         last = sum(few) / len(few)
-        print(
-            f"loss {fitted.losses[0]:.3f} -> {last:.3f} (chance level {chance:.3f}) in {fitted.steps} steps, {fitted.seconds:.1f} s"
-        )
+        print(f"loss {fitted.losses[0]:.3f} -> {last:.3f}{level} in {fitted.steps} steps, {fitted.seconds:.1f} s")
     if fitted.stopped:
         print(f"stopped early: {fitted.stopped}")
     for finding in made.findings:

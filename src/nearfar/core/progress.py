@@ -1,4 +1,4 @@
-"""Progress of long work: a bar with rate and time left on a terminal, one line at the end of each piece of work elsewhere."""
+"""Progress of long work: a bar with rate and time left on a terminal; elsewhere a line a minute, and one at the end."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
+
+EVERY = 60.0  # seconds between two lines where there is no terminal: a log of a night stays readable
 
 Update = Callable[..., None]
 
@@ -19,9 +22,17 @@ def bar(what: str, quiet: bool = False) -> Iterator[Update]:
         return
     if not sys.stderr.isatty():
         last: list[str] = [""]
+        told, first = [started], [-1]
 
         def remember(done: int, total: int, note: str = "") -> None:
             last[0] = f"{done:,} of {total:,}" + (f", {note}" if note else "")
+            now = time.perf_counter()
+            if first[0] < 0:
+                first[0] = done  # of a run that goes on, most may be done already
+            elif now - told[0] >= EVERY and done > first[0]:
+                told[0] = now
+                left = duration((now - started) / (done - first[0]) * (total - done))
+                print(f"{what}: {last[0]}, {left} left", file=sys.stderr, flush=True)
 
         try:
             yield remember
@@ -65,3 +76,18 @@ def step(what: str, quiet: bool = False) -> Iterator[None]:
     yield
     if not quiet:
         print(f"{what} ({time.perf_counter() - started:.1f} s)", file=sys.stderr, flush=True)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them.
+
+    >>> duration(9.6), duration(95), duration(7500), duration(200_000)
+    ('10 s', '1 min 35 s', '2 h 5 min', '2 d 7 h')
+    """
+    whole = round(seconds)
+    units = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+    for (name, size), (smaller, part) in pairwise(units):
+        if whole >= size:
+            rest = whole % size // part
+            return f"{whole // size} {name}" + (f" {rest} {smaller}" if rest else "")
+    return f"{whole} s"

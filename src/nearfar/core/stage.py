@@ -59,9 +59,10 @@ class Transform:
 
 @dataclass(frozen=True)
 class Measure:
-    """Measure the model as it is: `by(model, records) -> {name: number}`; written into the run's record.
+    """Measure the model as it is; written into the run's record.
 
-    by  None: on held-out records, whether each finds its own counterpart
+    by  a function (model, records) -> {name: number} or an `Outcome`, of the held-out records, or the training records where none
+        are; a part of `measures/` by its name; None: on held-out records, whether each finds its own counterpart
     """
 
     name: str
@@ -96,6 +97,9 @@ class Fit:
     compile        let torch compile the encoders
     checkpoint     seconds between checkpoints, or, with `checkpoint_steps`, so many steps
     measure        passes between two measurements on held-out records; 0: none but at the end
+    probe          what is measured then: None, whether each record finds its counterpart (mrr, recall@10); or as in `Measure`
+    figure         the figure of the probe that counts for `patience` and `keep`; "" is its first
+    better         whether a "higher" or a "lower" figure is better
     patience       measurements without an improvement after which the training stops; None: never
     keep           which weights the model gets: the "last", or the "best" as measured
     micro_batch    the most that one micro-batch may cost (records, or tokens where the encoder states its costs); None embeds the
@@ -128,6 +132,9 @@ class Fit:
     checkpoint: float = 30.0
     checkpoint_steps: int | None = None
     measure: float = 0.0
+    probe: str | Use | Callable[..., Any] | None = None
+    figure: str = ""
+    better: Literal["higher", "lower"] = "higher"
     patience: int | None = None
     keep: Literal["last", "best"] = "last"
     micro_batch: int | Literal["auto"] | None = "auto"

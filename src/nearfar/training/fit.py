@@ -19,37 +19,33 @@ import numpy as np
 import torch
 from torch import nn
 
+from nearfar.core.directories import latest
 from nearfar.core.errors import ResourceError, UsageError
 from nearfar.core.ramp import at
 from nearfar.core.rows import Rows
 from nearfar.core.stage import Fit
-from nearfar.data.order import Order
 from nearfar.execution.micro_batched import Step, backward
-from nearfar.execution.pair_counts import pair_counts
 from nearfar.execution.plan import Plan
 from nearfar.execution.ranks import sum_gradients
 from nearfar.execution.update import update_state
 from nearfar.training.averages import WeightAverage
-from nearfar.training.batches import Batches
 from nearfar.training.checkpoint import Checkpoint, read_checkpoint, restore, save_checkpoint, state_of, whole
 from nearfar.training.clip import Norms, clip_gradients
-from nearfar.training.early_stopping import best, should_stop
-from nearfar.training.held_out import held_out_figures
+from nearfar.training.held_out import leave_out_unusable
 from nearfar.training.interrupt import interrupts_deferred
 from nearfar.training.learner import Learner
 from nearfar.training.objective import known_terms
 from nearfar.training.optimisers import groups_of, optimiser
 from nearfar.training.prepare import Prepared, planned, prepare
+from nearfar.training.probing import Probing
 from nearfar.training.processes import is_lost
 from nearfar.training.refresh import refreshed
 from nearfar.training.schedule import factor
 from nearfar.training.shard import sharded, unsharded
 from nearfar.training.state import State
-from nearfar.training.unusable import HELD_OUT
-from nearfar.training.watch import Watch
+from nearfar.training.watch import Watch, dropped_negatives
 
-# Every so many steps, and of so many queries, dropped negatives are counted: often enough to see a trend, and next to free.
-COUNT_EVERY, COUNT_QUERIES = 100, 256
+COUNT_EVERY = 100  # steps between two counts of dropped negatives: often enough to see a trend, and next to free
 
 
 @dataclass
@@ -102,10 +98,12 @@ class Loop:
         self.history: list[dict[str, Any]] = []
         self.step = self._resume()
         self.losses = [e["loss"] for e in self.history if "loss" in e]
-        self._leave_out_bad_held_out()
-        self.watch = Watch(state, stage, self.learner, self.history)
+        leave_out_unusable(state, self.batches)
+        self.probing = Probing(stage, state)
+        self.watch = Watch(state, stage, self.learner, self.history, self.prepared.batch, self.step)
         self.saved = self.started = time.perf_counter()
-        self.interrupted, self.stopped, self.waited = False, "", 0.0
+        # A run that had stopped, and was killed before all was written, does not begin to train again.
+        self.interrupted, self.stopped, self.waited = False, self.probing.verdict(self.watch.measured), 0.0
         self.updating = False
 
     def run(self) -> Fitted:
@@ -140,8 +138,11 @@ class Loop:
                 self.watch.close()
             self.learner.eval()
             self._save()
+        if not self.interrupted:
+            self.watch.conclude()
         self.publish()
-        self._tell_of_bad_records()
+        if self.state.run is not None:
+            self.batches.unusable.warn()
         seconds = time.perf_counter() - self.started
         return Fitted(
             self.step,
@@ -170,32 +171,6 @@ class Loop:
         self.step = step + 1
         self._log(made, norms, seen)
 
-    def _leave_out_bad_held_out(self) -> None:
-        """Found now, held-out records that cannot be used do not end the training when they are measured."""
-        held_out, seed = self.state.held_out, self.seed
-        if held_out is None or not len(held_out) or self.state.bad.on_bad != "skip":
-            return
-        order = Order(len(held_out), len(held_out), seed)
-        batches = Batches(held_out, self.batches.sources, order, seed=seed, workers=0, bad=self.state.bad)
-        found = batches.usable(np.arange(len(held_out)), epoch=-1)[1]
-        batches.unusable = self.batches.unusable
-        batches.unusable.total += len(held_out)
-        batches.tell(found, HELD_OUT)
-        if found:
-            self.state.held_out = held_out.take(np.setdiff1d(np.arange(len(held_out)), list(found)))
-
-    def _tell_of_bad_records(self) -> None:
-        bad = self.batches.unusable
-        if bad.entries and self.state.run is not None:
-            listed = "" if bad.bad.path is None else f", listed in {bad.bad.path}"
-            first = bad.entries[0]
-            warnings.warn(
-                f"{len(bad.entries):,} records could not be used and were left out{listed}; the first: "
-                f"{first['reason']} [{first['where']}]",
-                RuntimeWarning,
-                stacklevel=4,
-            )
-
     def _plan(self) -> Plan | None:
         if self.stage.micro_batch != "auto":
             return None
@@ -210,7 +185,7 @@ class Loop:
         per_epoch = self.per_epoch
         periods = [max(1, round(refresh.every * per_epoch)) for refresh in self.stage.refresh]
         first = self.step
-        while first < self.total:
+        while first < self.total and not self.stopped:
             last = min([self.total, *(period * (first // period + 1) for period in periods)])
             yield first, last
             first = last
@@ -292,7 +267,7 @@ class Loop:
             entry["left_out"] = len(self.batches.unusable.entries)
         # By the number of the step, not by this process's first: a resumed run logs what an unbroken one does.
         if (self.step - 1) % COUNT_EVERY == 0:
-            entry |= self._dropped(rows)
+            entry |= dropped_negatives(known_terms(self.learner.at_this_step()), rows)
         if self.step == 1 and self.chosen is not None:
             entry["plan"] = facts(self.chosen)
         self.watch.step(entry, self.total)
@@ -302,37 +277,18 @@ class Loop:
         largest = max(len(table) for table in rows.values())
         return largest if self.state.ranks is None else largest * self.state.ranks.size
 
-    def _dropped(self, rows: Mapping[str, Rows]) -> dict[str, float]:
-        """Negatives that relation and edits dropped, a query: of the first queries against all keys."""
-        counted = {}
-        # An edit may draw, and the training's draws must not depend on being watched.
-        with torch.random.fork_rng(devices=[]):
-            for name, term in known_terms(self.learner.at_this_step()).items():
-                if term.keys is not None or term.own is not None or term.keys_from is None or term.row != "vector":
-                    continue
-                queries = rows[term.queries_from].take(slice(COUNT_QUERIES))
-                counts = pair_counts(term, queries, rows[term.keys_from])
-                counted["dropped_negatives" + (f"/{name}" if name else "")] = counts.dropped_per_row
-        return counted
-
     def measure(self) -> None:
-        """Now and then, what held-out records say; it may end the training."""
-        stage, held_out = self.stage, self.state.held_out
-        if not stage.measure or held_out is None:
-            return
-        period = max(1, round(stage.measure * self.per_epoch))
-        if self.step % period and self.step != self.total:
+        """Now and then, what a probe says of the model; it may end the training."""
+        if not self.probing.is_due(self.step, self.total, self.per_epoch):
             return
         self.learner.eval()
         with self._averaged():
-            figures = held_out_figures(self.prepared, held_out)
-            scores = [next(iter(f.values())) for f in (*self.watch.measured, figures)]
-            if stage.keep == "best" and best(scores) == len(scores) - 1:
+            figures = self.probing.figures(self.prepared)
+            if self.stage.keep == "best" and self.probing.is_best([*self.watch.measured, figures]):
                 self._save_best(figures)
         self.learner.train()
-        self.watch.measure({"stage": stage.name, "step": self.step, "held_out": figures})
-        if should_stop(scores, stage.patience):
-            self.stopped = f"no better {next(iter(figures))} in {stage.patience} measurements"
+        self.watch.measure({"stage": self.stage.name, "step": self.step, "held_out": figures})
+        self.stopped = self.probing.verdict(self.watch.measured)
 
     def _averaged(self) -> AbstractContextManager[Any]:
         """The averaged weights in place of those that learn, where there are any."""
@@ -428,9 +384,10 @@ class Loop:
         if self.average is not None and int(self.average.updates) and not self.interrupted:
             self.average.copy_to(self.learner.towers)
         if self.stage.keep == "best" and self.state.directory is not None and not self.interrupted:
-            place = self.state.directory / "checkpoints" / "best"
-            if place.exists():
-                restore(read_checkpoint(place), self.learner.towers, None)
+            place = latest(self.state.directory / "checkpoints" / "best")
+            made = read_checkpoint(place) if place.exists() else None
+            if made is not None and made.stage == self.state.stage:  # an earlier stage has its own
+                restore(made, self.learner.towers, None)
         self.state.take_columns(self.columns)
         if self.stage.shard:
             self.state.take_towers(unsharded(dict(self.learner.towers.items())))

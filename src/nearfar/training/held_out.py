@@ -19,6 +19,8 @@ from nearfar.probes.scores import vector_scores
 from nearfar.probes.statistics import bootstrap
 from nearfar.training.batches import Batches, Source
 from nearfar.training.prepare import Prepared
+from nearfar.training.state import State
+from nearfar.training.unusable import HELD_OUT
 
 MOST = 2048  # held-out records that are measured during a training; all of them at its end
 AT_ONCE = 64  # records embedded at once, of like cost
@@ -59,12 +61,37 @@ def held_out_figures(prepared: Prepared, held_out: Records, most: int = MOST) ->
     return {"mrr": float(np.mean(found.reciprocal_ranks)), "recall@10": float(np.mean(found.recalls(10)))}
 
 
-@torch.no_grad()
+def leave_out_unusable(state: State, batches: Batches) -> None:
+    """Found now, held-out records that cannot be used do not end the training when they are measured."""
+    held_out, seed = state.held_out, batches.seed
+    if held_out is None or not len(held_out) or state.bad.on_bad != "skip":
+        return
+    order = Order(len(held_out), len(held_out), seed)
+    every = Batches(held_out, batches.sources, order, seed=seed, workers=0, bad=state.bad)
+    found = every.usable(np.arange(len(held_out)), epoch=-1)[1]
+    every.unusable = batches.unusable
+    every.unusable.total += len(held_out)
+    every.tell(found, HELD_OUT)
+    if found:
+        state.held_out = held_out.take(np.setdiff1d(np.arange(len(held_out)), list(found)))
+
+
 def counterparts(prepared: Prepared, records: Records) -> Retrieval:
     """Whether each record is found by its other look: rows of the first stream (heads left out) among those of the second.
 
-    Views are drawn as in an epoch before the first, so that every measurement sees the same ones. Equal texts of different records
-    count as right answers. A recipe of one stream with copies is measured between its first two copies.
+    Equal texts of different records count as right answers.
+    """
+    x, y, ids = two_looks(prepared, records)
+    relevant = [np.array([i]) for i in range(len(records))] if ids is None else _equal(ids)
+    return retrieval(vector_scores(x, y, cosine=True), relevant)
+
+
+@torch.no_grad()
+def two_looks(prepared: Prepared, records: Records) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Vectors [n d] of two looks at each record, and ids [n] of the texts that the second look sees, where there are any.
+
+    Views are drawn as in an epoch before the first, so that every measurement sees the same ones. A recipe of one stream with
+    copies is measured between its first two copies.
     """
     first, second, copied = _two_streams(prepared.batches.sources)
     batches = Batches(
@@ -81,8 +108,7 @@ def counterparts(prepared: Prepared, records: Records) -> Retrieval:
         x, y = x[: len(index)], y[len(index) : 2 * len(index)]
     ids = columns.get(second.feed.field)
     n = len(index)
-    relevant = [np.array([i]) for i in range(n)] if ids is None else _equal(ids[:n].numpy())
-    return retrieval(vector_scores(x[:n].numpy(), y[:n].numpy(), cosine=True), relevant)
+    return x[:n].numpy(), y[:n].numpy(), None if ids is None else ids[:n].numpy()
 
 
 def _two_streams(sources: Sequence[Source]) -> tuple[Source, Source, bool]:

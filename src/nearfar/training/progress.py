@@ -1,10 +1,11 @@
-"""Where a training stands, in one line: loss against chance level, records a second, time left."""
+"""Where a training stands, in a few words: loss against chance level, records a second. What a bar adds is the time left."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -13,63 +14,40 @@ class Standing:
 
     step, total  steps done of all
     loss         of the last step
-    candidates   keys of a query: who knows nothing has the loss ln(candidates); 0 where that says nothing
-    records      of all steps of this process
-    seconds      that they took
-    resumed      steps that an earlier process had done
+    chance       the loss of who tells no pair from another; None where that says nothing (see `chance_of`)
+    rate         records a second, over this process
 
-    >>> str(Standing(step=50, total=200, loss=2.5, candidates=1024, records=51_200, seconds=10.0))
-    'loss 2.500 (chance 6.931), 5,120 records/s, 30 s left'
+    >>> str(Standing(step=50, total=200, loss=2.5, chance=6.931, rate=5120.4))
+    'loss 2.500 (chance 6.931), 5,120 records/s'
+    >>> str(Standing(step=50, total=200, loss=2.5))
+    'loss 2.500'
     """
 
     step: int
     total: int
     loss: float
-    candidates: int = 0
-    records: int = 0
-    seconds: float = 0.0
-    resumed: int = 0
-
-    @property
-    def chance(self) -> float | None:
-        """The loss of InfoNCE when every key is as likely: ln(candidates)."""
-        return math.log(self.candidates) if self.candidates > 1 else None
-
-    @property
-    def at_chance(self) -> bool:
-        """Whether next to nothing is learned so far: the loss is within 3 % of chance level, or above it."""
-        return self.chance is not None and self.loss > 0.97 * self.chance
-
-    @property
-    def rate(self) -> float:
-        """Records a second, over this process."""
-        return self.records / self.seconds if self.seconds > 0 else 0.0
-
-    @property
-    def left(self) -> float | None:
-        """Seconds left at the pace so far; None before there is one."""
-        done = self.step - self.resumed
-        return self.seconds / done * (self.total - self.step) if done > 0 and self.seconds > 0 else None
+    chance: float | None = None
+    rate: float = 0.0
 
     def __str__(self) -> str:
-        words = [f"loss {self.loss:.3f}" + (f" (chance {self.chance:.3f})" if self.chance is not None else "")]
-        if self.rate:
-            words.append(f"{self.rate:,.0f} records/s")
-        if self.left is not None:
-            words.append(f"{duration(self.left)} left")
-        return ", ".join(words)
+        words = f"loss {self.loss:.3f}" + (f" (chance {self.chance:.3f})" if self.chance is not None else "")
+        return words + (f", {self.rate:,.0f} records/s" if self.rate else "")
 
 
-def duration(seconds: float) -> str:
-    """Seconds as people say them.
+def chance_of(entry: Mapping[str, Any], *, several: bool = False) -> float | None:
+    """The chance level of the whole loss, of an entry with vital signs: that of its scored terms (ln of the candidates for InfoNCE).
 
-    >>> duration(9.6), duration(95), duration(7500), duration(200_000)
-    ('10 s', '1 min 35 s', '2 h 5 min', '2 d 7 h')
+    None where the loss has other terms too, or none that scores pairs: there is no such level then.
+    several  of several processes each writes down the level of its own rows; ln(keys), that of InfoNCE, is known without them
+
+    >>> chance_of({"loss": 3.2, "scored_loss": 3.2, "scored_chance": 4.16})
+    4.16
+    >>> chance_of({"loss": 28.7, "keys": 60}) is None
+    True
     """
-    whole = round(seconds)
-    units = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
-    for (name, size), (smaller, part) in pairwise(units):
-        if whole >= size:
-            rest = whole % size // part
-            return f"{whole // size} {name}" + (f" {rest} {smaller}" if rest else "")
-    return f"{whole} s"
+    level, scored, loss = (entry.get(name) for name in ("scored_chance", "scored_loss", "loss"))
+    if level is None or loss is None:
+        return None
+    if several:
+        return math.log(max(2, entry["keys"]))
+    return level if scored is None or abs(scored - loss) <= 1e-3 * max(abs(loss), 1e-3) else None

@@ -11,6 +11,7 @@ from nearfar.training.fit import fit
 from nearfar.training.held_out import counterparts, summary
 from nearfar.training.options import made
 from nearfar.training.prepare import prepare
+from nearfar.training.probing import asked, plain, probe_of
 from nearfar.training.refresh import refreshed
 from nearfar.training.state import State
 
@@ -63,11 +64,11 @@ def _measure(stage: Measure, state: State) -> None:
             raise UsageError("nothing was held out", where=stage.name, remedy="set held_out, or say what to measure")
         _write(stage.name, summary(counterparts(state.prepared, state.held_out)), state)
         return
-    probe = made(stage.by, "probes", stage.name)
-    _write(stage.name, probe(state.model, state.held_out or state.records), state)
+    _write(stage.name, plain(asked(probe_of(stage.by, state, stage.name), stage.name), stage.name), state)
 
 
 def _write(name: str, figures: Mapping[str, Any], state: State) -> None:
     state.measured[name] = dict(figures)
     if state.run is not None:
+        state.run.rewind(name, -1)  # what a process wrote that was killed after it
         state.run.log({"stage": name, "step": 0, "measured": dict(figures)})

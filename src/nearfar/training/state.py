@@ -15,9 +15,10 @@ from nearfar.data.bad_records import BadRecords
 from nearfar.data.records import Records
 from nearfar.execution.ranks import Ranks
 from nearfar.training.checkpoint import Checkpoint
+from nearfar.training.progress import Standing
 from nearfar.training.run import Run
 
-Progress = Callable[[int, int, float], None]
+Progress = Callable[[Standing], None]
 
 
 @dataclass

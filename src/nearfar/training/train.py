@@ -37,6 +37,7 @@ from nearfar.training.open_data import Opened, open_data
 from nearfar.training.own_file import recipe_from_file
 from nearfar.training.prepare import model_of, towers_of
 from nearfar.training.processes import join, told
+from nearfar.training.progress import Standing
 from nearfar.training.run import BAD_RECORDS, Run
 from nearfar.training.several import again
 from nearfar.training.stages import run_stage
@@ -47,7 +48,7 @@ from nearfar.training.stored_held_out import store_held_out
 @dataclass(frozen=True)
 class Trained:
     """What `train_run` gives back: the model, its run directory, how the fit went, the held-out figures and, behind them, the rank
-    of every query, the doctor's findings, and which of the processes this is.
+    of every query, the doctor's findings, which of the processes this is, and the last stage as it was prepared.
     """
 
     model: Model
@@ -60,13 +61,14 @@ class Trained:
     notes: tuple[Note, ...] = ()
     findings: tuple[Any, ...] = ()
     rank: int = 0
+    prepared: Any = None
 
 
 def train(
     recipe: str | Path | Recipe | None = None,
     data: Any = None,
     *,
-    progress: Progress | bool = True,
+    progress: Callable[[int, int, float], None] | bool = True,
     **options: Any,
 ) -> Model:
     """Train a recipe and return the model. Options are those of `train_run`:
@@ -99,8 +101,14 @@ def train(
     """
     quiet = progress is False or not sys.stderr.isatty()
     with bar("training", quiet) as update:
-        shown: Progress = lambda done, total, loss: update(done, total, f"loss {loss:.3f}")  # noqa: E731
-        made = train_run(recipe, data, progress=progress if callable(progress) else shown, **options)
+
+        def shown(at: Standing) -> None:
+            if callable(progress):
+                progress(at.step, at.total, at.loss)
+            else:
+                update(at.step, at.total, str(at))
+
+        made = train_run(recipe, data, progress=shown, **options)
     if made.fitted.interrupted:
         warnings.warn(
             f"training was interrupted after {made.fitted.steps} of {made.fitted.total} steps; this is the model so far. "
@@ -129,7 +137,8 @@ def train_run(
 ) -> Trained:
     """`train` with everything that is known afterwards.
 
-    `on_start` sees the model before its first step. `resume` alone goes on with the recipe, the settings and the file it began with.
+    `on_start` sees the model before its first step, `progress` where the training stands after each. `resume` alone goes on with the
+    recipe, the settings and the file it began with.
     """
     together = join()
     run = None if resume is None else Run.open(resume)
@@ -144,9 +153,7 @@ def train_run(
     if run is not None and bad_share is None:
         share = run.config.get("bad_share", share)
     bad = BadRecords(on_bad, _bad_file(out, resume) if on_bad == "skip" and writes else None, share)
-    opened = open_data(
-        chosen, data, columns, on_bad=on_bad, bad_records=_path(bad), bad_share=share, held_out=held_out
-    )
+    opened = open_data(chosen, data, columns, on_bad=on_bad, bad_records=_path(bad), bad_share=share, held_out=held_out)
     config = {
         "recipe": to_json(chosen),
         "data": {
@@ -173,6 +180,8 @@ def train_run(
         if on_start is not None:
             on_start(state.model)
         first = 0 if state.resumed is None else state.resumed.stage
+        if state.resumed is not None:
+            state.measured = _measured_before(run, chosen.stages[:first])
         for number, stage in enumerate(chosen.stages):
             if number < first:
                 continue
@@ -181,6 +190,12 @@ def train_run(
             if state.fitted is not None and state.fitted.interrupted:
                 break
     return _finished(state, run, config, opened)
+
+
+def _measured_before(run: Run, stages: Sequence[Any]) -> dict[str, Any]:
+    """What stages measured that are over, by the log."""
+    names = {stage.name for stage in stages}
+    return {e["stage"]: e["measured"] for e in run.logged() if "measured" in e and e.get("stage") in names}
 
 
 @contextmanager
@@ -218,7 +233,9 @@ def _finished(state: State, run: Run, config: dict[str, Any], opened: Opened) ->
     findings = tuple(state.findings)
     rank = 0 if state.ranks is None else state.ranks.rank
     notes = opened.whole.notes
-    return Trained(model, run, fitted, state.records, state.held_out, figures, retrieval, notes, findings, rank)
+    return Trained(
+        model, run, fitted, state.records, state.held_out, figures, retrieval, notes, findings, rank, state.prepared
+    )
 
 
 def _measured(state: State) -> Retrieval | None:

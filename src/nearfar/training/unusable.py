@@ -11,6 +11,7 @@ a single process.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,19 @@ class Unusable:
         kept = [line for line in self._lines() if "record" not in line] + self.entries
         if self._writes and self.bad.path is not None and Path(self.bad.path).exists():
             write_text(Path(self.bad.path), "".join(json.dumps(line) + "\n" for line in kept))
+
+    def warn(self) -> None:
+        """Say at the end how many were left out, where there were any."""
+        if not self.entries:
+            return
+        listed = "" if self.bad.path is None else f", listed in {self.bad.path}"
+        first = self.entries[0]
+        warnings.warn(
+            f"{len(self.entries):,} records could not be used and were left out{listed}; the first: "
+            f"{first['reason']} [{first['where']}]",
+            RuntimeWarning,
+            stacklevel=5,
+        )
 
     @property
     def _writes(self) -> bool:
