@@ -15,11 +15,11 @@ DEV := $(VENV)/.dev
 INPUTS := pyproject.toml constraints.txt
 ARGS ?=
 
-.PHONY: help setup fix check test test-all demo bench docs stubs lock clean
+.PHONY: help setup fix check test test-all test-browser demo bench docs stubs lock clean
 
 help:  ## show this list
 	@printf 'nearfar: make TARGET\n\n'
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@printf '\nOptions: PYTHON=python3.12 (which Python), VENV=.venv (where), ARGS="-k queue" (for test, demo and bench)\n'
 
 setup: $(DEV)  ## install everything for development into .venv
@@ -37,6 +37,9 @@ test: $(DEV)  ## set up and run the test suite
 
 test-all: $(DEV)  ## the same, with every objective under every relation in every way of running (long)
 	NEARFAR_TEST_ALL=1 $(BIN)/python -m pytest -q $(ARGS)
+
+test-browser: $(DEV)  ## the report in headless Chromium (Debian: chromium chromium-driver); fails where there is none
+	NEARFAR_BROWSER=1 $(BIN)/python -m pytest -q tests/browser $(ARGS)
 
 demo: $(BASE)  ## set up and run the main job: a code search of your own machine (3 minutes)
 	$(BIN)/nearfar quickstart $(ARGS)

@@ -48,9 +48,8 @@ def test_train_evaluate_encode_search(here, capsys):
     said = capsys.readouterr().out
     assert re.search(r"loss \d\.\d+ -> \d\.\d+ \(chance level 4\.159\)", said)
     assert re.search(r"held-out mrr +[01]\.\d+ \[[01]\.\d+, [01]\.\d+\]", said)
-    assert {"config.json", "metrics.jsonl", "metrics.csv", "tensorboard", "checkpoints", "model", "report.html"} == {
-        p.name for p in (trained / "run").iterdir()
-    }
+    written = "config.json metrics.jsonl metrics.csv tensorboard checkpoints model sample report.html outcomes.json outcomes.safetensors".split()
+    assert set(written) == {p.name for p in (trained / "run").iterdir()}
 
     assert run("evaluate", "run", "--data", "my.jsonl", "--json") == 0
     measured = json.loads(capsys.readouterr().out)

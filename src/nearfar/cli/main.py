@@ -41,6 +41,7 @@ VERBS = {
     "mine": Verb("nearfar.cli.mine", "mine hard negatives with a trained model", "Your own data"),
     "tune": Verb("nearfar.cli.tune", "search settings of a recipe, and say what they gain", "Your own data"),
     "doctor": Verb("nearfar.cli.doctor", "say what is wrong with a training run, and what to do", "Your own data"),
+    "report": Verb("nearfar.cli.report", "render the page of a run, or of two runs compared", "Your own data"),
     "compare": Verb("nearfar.cli.compare", "say whether one run is better than another, and how sure", "Your own data"),
     "search": Verb("nearfar.cli.search", "search an index by meaning", "Your own data"),
     "claim": Verb("nearfar.cli.claim", "run a paper's claim as a paired experiment and store its outcome", "Methods"),

@@ -1,63 +1,348 @@
-"""The report of one training run: what was trained, how the loss fell, what it is worth on held-out pairs."""
+"""The report of one training run, or of two beside each other: what was trained, how the loss fell, what it is worth, what it looks like.
+
+Everything is made of what the run wrote down (its log, its figures, its sample), so that it can be made again at any time.
+"""
 
 from __future__ import annotations
 
 import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from nearfar.probes.statistics import Interval
+import numpy as np
+
+from nearfar.cli.run_sample import METRICS, sample_of
+from nearfar.core.errors import UsageError
+from nearfar.core.files import read_json
+from nearfar.core.model import DESCRIPTION
+from nearfar.core.model import FORMAT as MODEL
+from nearfar.core.model import VERSION as MODEL_VERSION
+from nearfar.probes.doctor import Doctor
+from nearfar.probes.statistics import Interval, bootstrap, paired
 from nearfar.report.page import write
-from nearfar.report.sections import Comparison, Curve, Report, Section, Table
+from nearfar.report.projection import effective_rank, neighbours, principal, t_sne
+from nearfar.report.sample import Sample, has_sample
+from nearfar.report.sections import (
+    Answered,
+    Comparison,
+    Curve,
+    Difference,
+    Findings,
+    Histogram,
+    Map,
+    Queries,
+    Report,
+    Section,
+    Spectrum,
+    Table,
+)
+from nearfar.training.run import Run
 from nearfar.training.train import Trained
+
+SAMPLE = "sample"
+METHODS = {"pca": "PCA", "tsne": "t-SNE"}
+DIFFERING = 6  # queries that one of two runs answers much better
+
+
+@dataclass(frozen=True)
+class Look:
+    """How the maps are drawn: which column they are coloured by ("" for the usual one), and by which method."""
+
+    color_by: str = ""
+    method: str = "pca"
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a run wrote down; `name` tells it from another one."""
+
+    run: Run
+    name: str
+
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        """What its model says of itself; what the run began with where it has no model."""
+        if not (self.run.model / DESCRIPTION).exists():
+            return dict(self.run.config)
+        return read_json(self.run.model / DESCRIPTION, format=MODEL, version=MODEL_VERSION)["about"]
+
+    @cached_property
+    def logged(self) -> list[dict[str, Any]]:
+        return self.run.logged()
+
+    @cached_property
+    def sample(self) -> Sample | None:
+        place = self.run.directory / SAMPLE
+        return Sample.load(place) if has_sample(place) else None
 
 
 def write_run_report(made: Trained) -> Path:
-    """Render `report.html` into the run directory; returns its path."""
-    about, logged = made.model.about, [e for e in made.run.logged() if "loss" in e]
+    """Keep the run's sample and render `report.html` into its directory; returns the path.
+
+    A model that cannot encode its records one by one has a report without a map, and standard error says why.
+    """
+    try:
+        sample_of(made).save(made.run.directory / SAMPLE)
+    except Exception as error:  # noqa: BLE001 - an encoder of the user's own may raise anything, and the run is done
+        print(f"note: the report has no map: {type(error).__name__}: {error}", file=sys.stderr)
+    return write(run_page(Written(made.run, made.run.directory.name)), made.run.report)
+
+
+def run_page(written: Written, look: Look = Look()) -> Report:
+    """The report of one run. Raises UsageError for a column to colour by that is not there."""
+    about, sample = written.about, written.sample
+    figures = about.get("held_out") or {}
     sections: list[Section] = []
-    if logged:
+    if figures:
+        sections.append(_figures(written, figures))
+    sections += [_findings(written, "What the doctor says")] if written.logged else []
+    if sample is not None:
+        sections.append(_map(sample, "The embedding", look))
+        if any(sample.examples.values()):
+            sections.append(_examples(sample))
+    sections += _curves(written)
+    if sample is not None and sample.near is not None:
         sections.append(
-            Curve(
-                "How the loss fell",
-                [e["step"] for e in logged],
-                [e["loss"] for e in logged],
-                chance=math.log(max(2, logged[-1]["keys"]))
-                if about["recipe"]["objective"].get("rule") == "info_nce"
-                else None,
+            Histogram(
+                "Near and far",
+                {"held-out records": sample.near},
+                note="Cosine similarity of held-out records to what belongs to them (near) and to all others (far).",
             )
         )
-    if made.figures:
-        shown = {"MRR": "mrr", "recall@10": "recall@10"}
-        metrics = {title: {"this model": Interval(**made.figures[name])} for title, name in shown.items()}
-        kind = "pairs" if about["recipe"]["data"] == "pairs" else "records"
-        sections.append(Comparison(f"Held-out {kind}", metrics, highlight="this model"))
-    recipe = {k: getattr(v, "__name__", v) for k, v in _settings(about["recipe"]).items()}
-    sections.append(Table("Settings", ("setting", "value"), [(k, str(v)) for k, v in recipe.items()]))
-    facts = {
-        "records": f"{about['data']['records']:,}",
-        "steps": f"{made.fitted.steps:,}",
-        "trained in": f"{made.fitted.seconds:.0f} s",
-    }
-    if made.figures:
-        facts = {
-            "MRR": f"{made.figures['mrr']['mean']:.3f}",
-            "recall@10": f"{made.figures['recall@10']['mean']:.3f}",
-            **facts,
-        }
-    dropped = [e["dropped_negatives"] for e in logged if "dropped_negatives" in e]
-    if dropped:
-        facts["negatives dropped a query"] = f"{dropped[-1]:.2f}"
-    page = Report(
-        title=f"Run {made.run.directory.name}",
+    if sample is not None:
+        sections.append(_spectrum({written.name: sample}))
+    sections.append(Table("Settings", ("setting", "value"), _settings_of(written), folded=True))
+    return Report(
+        title=f"Run {written.name}",
         subtitle=f"{about['recipe']['name']} on {about['data']['source']}",
-        facts=facts,
+        facts=_facts(written, figures),
         sections=sections,
     )
-    write(page, made.run.report)
-    return made.run.report
 
 
-def _settings(recipe: dict[str, object], prefix: str = "") -> dict[str, object]:
+def comparison_page(ours: Written, rival: Written, look: Look = Look()) -> Report:
+    """The report of two runs on the same held-out queries. Raises UsageError where they have none in common."""
+    a, b = ours.sample, rival.sample
+    if a is None or b is None:
+        raise UsageError(
+            "this run kept no sample to compare",
+            where=str((ours if a is None else rival).run.directory),
+            remedy="render its report once more with its data, or train it again",
+        )
+    rows, columns = _shared(a, b)
+    metrics, differences = {}, []
+    for title in METRICS:
+        x, y = a.scores[title][rows], b.scores[title][columns]
+        metrics[title] = {ours.name: bootstrap(x), rival.name: bootstrap(y)}
+        differences.append(Difference(ours.name, rival.name, paired(x, y), title))
+    first = differences[0].paired
+    note = f"{len(rows):,} held-out queries that both runs were measured on; whiskers are 95 % bootstrap intervals."
+    sections: list[Section] = [
+        Comparison("Held-out queries", metrics, differences, highlight=ours.name, note=note),
+        _differing(ours, rival, rows, columns),
+        *_curves(ours, rival),
+        *_both_near(ours, rival),
+        _map(a, f"The embedding of {ours.name}", look),
+        _map(b, f"The embedding of {rival.name}", look),
+        _spectrum({ours.name: a, rival.name: b}),
+        _findings(ours, f"What the doctor says of {ours.name}"),
+        _findings(rival, f"What the doctor says of {rival.name}"),
+        Table("Settings that differ", ("setting", ours.name, rival.name), _differing_settings(ours, rival)),
+    ]
+    return Report(
+        title=f"{ours.name} against {rival.name}",
+        subtitle=f"{ours.about['recipe']['name']} and {rival.about['recipe']['name']} on {ours.about['data']['source']}",
+        verdict=first.sentence(ours.name, rival.name),
+        good={"better": True, "worse": False}.get(first.verdict),
+        facts={
+            f"MRR of {ours.name}": metrics["MRR"][ours.name],
+            f"MRR of {rival.name}": metrics["MRR"][rival.name],
+            "queries": len(rows),
+        },
+        sections=sections,
+    )
+
+
+def _both_near(*runs: Written) -> list[Section]:
+    panels = {w.name: w.sample.near for w in runs if w.sample is not None and w.sample.near is not None}
+    return [Histogram("Near and far", panels)] if panels else []
+
+
+def _figures(written: Written, figures: Mapping[str, Any]) -> Comparison:
+    kind = "pairs" if written.about["recipe"]["data"] == "pairs" else "records"
+    sample = written.sample
+    if sample is not None and len(next(iter(sample.scores.values()), [])) > 1:
+        metrics = {title: {"this model": bootstrap(values)} for title, values in sample.scores.items()}
+        metrics = {title: metrics[title] for title in METRICS if title in metrics}
+    else:
+        shown = {"MRR": "mrr", "recall@10": "recall@10"}
+        metrics = {title: {"this model": Interval(**figures[name])} for title, name in shown.items()}
+    note = f"{figures['queries']:,} queries; whiskers are 95 % bootstrap intervals over queries."
+    return Comparison(f"Held-out {kind}", metrics, highlight="this model", note=note)
+
+
+def _findings(written: Written, title: str) -> Findings:
+    doctor = Doctor(written.run.config)
+    for entry in written.logged:
+        doctor.add(entry)
+    unmeasured = doctor.unmeasured()
+    if written.about.get("held_out"):  # the doctor reads the log alone, and says that nothing was held out
+        known = "over-fitting (held-out records were measured at the end only)"
+        unmeasured = [known if what.startswith("over-fitting") else what for what in unmeasured]
+    return Findings(title, doctor.findings(ended=True), unmeasured)
+
+
+def _map(sample: Sample, title: str, look: Look) -> Map:
+    if look.color_by and look.color_by not in sample.columns:
+        raise UsageError(
+            f"there is no column {look.color_by!r} to colour by",
+            where="--color-by",
+            remedy=f"there are {', '.join(sample.columns)}",
+        )
+    near, cosines = neighbours(sample.vectors, pool=sample.pool)
+    if look.method == "tsne":
+        points, note = t_sne(sample.vectors), "By t-SNE: who is near whom holds, how far the far are does not."
+    else:
+        points, shares = principal(sample.vectors)
+        note = f"By PCA: the two axes hold {100 * shares[:2].sum():.0f} % of the variance, so much of what is far apart lies together."
+    return Map(
+        title,
+        points,
+        sample.texts,
+        sample.columns,
+        near,
+        cosines,
+        look.color_by or sample.color_by,
+        METHODS[look.method],
+        f"{sample.note} {note}",
+    )
+
+
+def _examples(sample: Sample) -> Queries:
+    return Queries(
+        "Single queries",
+        sample.examples,
+        len(sample.queries),
+        note=f"Ranks are among all candidates of the {len(sample.queries):,} held-out queries; what came first instead is the "
+        "nearest wrong answer of the sample, and the numbers are cosines.",
+    )
+
+
+def _curves(written: Written, rival: Written | None = None) -> list[Section]:
+    """A curve a stage."""
+    entries = [e for e in written.logged if "loss" in e]
+    others = [] if rival is None else [e for e in rival.logged if "loss" in e]
+    stages = list(dict.fromkeys(e.get("stage", "") for e in entries))
+    found: list[Section] = []
+    for stage in stages:
+        mine, theirs = ([e for e in some if e.get("stage", "") == stage] for some in (entries, others))
+        told = [e for e in written.logged if e.get("stage", "") == stage and isinstance(e.get("held_out"), dict)]
+        measured = {
+            name: ([e["step"] for e in told], [e["held_out"][name] for e in told])
+            for name in (told[0]["held_out"] if told else {})
+        }
+        found.append(
+            Curve(
+                "How the loss fell" + (f": {stage}" if len(stages) > 1 else ""),
+                [e["step"] for e in mine],
+                [e["loss"] for e in mine],
+                _chance(written, mine),
+                measured,
+                note="The dashed line is chance: the loss of a model that cannot tell its candidates apart.",
+                name=written.name,
+                rival=None
+                if rival is None or not theirs
+                else (rival.name, [e["step"] for e in theirs], [e["loss"] for e in theirs]),
+            )
+        )
+    return found
+
+
+def _chance(written: Written, entries: Sequence[Mapping[str, Any]]) -> float | None:
+    """As measured; of InfoNCE it is known by the number of candidates."""
+    measured = [e["chance"] for e in entries if isinstance(e.get("chance"), float)]
+    if measured:
+        return measured[-1]
+    objective = written.about["recipe"]["objective"]
+    known = isinstance(objective, dict) and objective.get("rule") == "info_nce" and "keys" in entries[-1]
+    return math.log(max(2, entries[-1]["keys"])) if known else None
+
+
+def _spectrum(samples: Mapping[str, Sample]) -> Spectrum:
+    shares = {name: principal(sample.vectors)[1] for name, sample in samples.items()}
+    ranks = ", ".join(
+        f"{effective_rank(s):.1f} of {len(s)}" + (f" ({n})" if len(shares) > 1 else "") for n, s in shares.items()
+    )
+    return Spectrum(
+        "How many directions it uses",
+        shares,
+        note=f"Share of the variance along each principal axis of the sampled vectors. Effective rank: {ranks}.",
+    )
+
+
+def _facts(written: Written, figures: Mapping[str, Any]) -> dict[str, object]:
+    about, entries = written.about, [e for e in written.logged if "loss" in e]
+    facts: dict[str, object] = {}
+    if figures:
+        facts |= {"MRR": Interval(**figures["mrr"]), "recall@10": Interval(**figures["recall@10"])}
+    facts |= {"records": f"{about['data']['records']:,}", "steps": f"{about.get('steps', len(entries)):,}"}
+    if "seconds" in about:
+        facts["trained in"] = f"{about['seconds']:.0f} s"
+    dropped = [e["dropped_negatives"] for e in entries if "dropped_negatives" in e]
+    if dropped:
+        facts["negatives dropped a query"] = f"{dropped[-1]:.2f}"
+    return facts
+
+
+def _shared(a: Sample, b: Sample) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the queries that both were measured on: the same text with the same answer."""
+    place = {pair: i for i, pair in reversed(list(enumerate(zip(b.queries, b.right, strict=True))))}
+    pairs = [(i, place[pair]) for i, pair in enumerate(zip(a.queries, a.right, strict=True)) if pair in place]
+    if len(pairs) < 2:
+        raise UsageError(
+            "the two runs were not measured on the same held-out queries",
+            where="--against",
+            remedy="compare runs on the same data with the same seed and share of held-out records",
+        )
+    rows, columns = np.array(pairs).T
+    return rows, columns
+
+
+def _differing(ours: Written, rival: Written, rows: np.ndarray, columns: np.ndarray) -> Queries:
+    a, b = ours.sample, rival.sample
+    assert a is not None
+    assert b is not None
+    x, y = a.ranks[rows], b.ranks[columns]
+    gain = 1 / x - 1 / y
+    order = np.argsort(-gain, kind="stable").tolist()
+
+    def told(places: Sequence[int]) -> list[Answered]:
+        return [
+            Answered(a.queries[int(rows[i])], a.right[int(rows[i])], int(x[i]), rival=(rival.name, int(y[i])))
+            for i in places
+        ]
+
+    better, worse = (
+        [i for i in some[:DIFFERING] if gain[i] * sign > 0] for some, sign in ((order, 1), (order[::-1], -1))
+    )
+    groups = {f"{ours.name} does better": told(better), f"{rival.name} does better": told(worse)}
+    return Queries("Where they differ most", groups, len(rows))
+
+
+def _settings_of(written: Written) -> list[tuple[str, str]]:
+    return [(k, str(getattr(v, "__name__", v))) for k, v in _settings(written.about["recipe"]).items()]
+
+
+def _differing_settings(ours: Written, rival: Written) -> list[tuple[str, str, str]]:
+    x, y = dict(_settings_of(ours)), dict(_settings_of(rival))
+    return [(name, x.get(name, "\u2013"), y.get(name, "\u2013")) for name in {**x, **y} if x.get(name) != y.get(name)]
+
+
+def _settings(recipe: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
     """Dotted names of a stored recipe."""
     found: dict[str, object] = {}
     for name, value in recipe.items():

@@ -1,50 +1,67 @@
-"""A report as one HTML file: no network, no script, no other file; it opens anywhere and can be mailed.
+"""A report as one HTML file: no network, no other file, no script but that of a map; it opens anywhere and can be mailed.
 
     write(Report("Code search", verdict="...", sections=[Curve("Learning curve", x=steps, loss=losses)]), "report.html")
 
 Everything that comes from data passes through `escape`. The page also forbids itself, by its content security policy,
-to run or load anything.
+to load anything, and to run anything but the one script of ours that it holds, which the policy knows by its hash.
 """
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Sequence
 from html import escape
-from numbers import Integral, Real
 from pathlib import Path
 
 from nearfar.core.files import write_text
-from nearfar.probes.statistics import Interval
 from nearfar.report import plots
 from nearfar.report.highlight import highlighted
-from nearfar.report.sections import Comparison, Curve, Histogram, Report, Search, Searches, Section
+from nearfar.report.map import MAP_BYTES, map_html, script, script_hash
+from nearfar.report.map_style import MAP_CSS
+from nearfar.report.pieces import cell, table, typeset
+from nearfar.report.queries import findings, queries
+from nearfar.report.sections import (
+    Comparison,
+    Curve,
+    Findings,
+    Histogram,
+    Map,
+    Queries,
+    Report,
+    Search,
+    Searches,
+    Section,
+    Spectrum,
+)
 from nearfar.report.style import CSS, LENS, MARK
 
-MOST_ROWS, MOST_QUERY = 200, 600
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+MOST_QUERY = 600
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
 
 def render(report: Report) -> str:
     """The page as text. The same report gives the same text."""
     body = [_header(report), "<main>"]
-    figures = 0
+    figures, maps = 0, sum(isinstance(section, Map) for section in report.sections)
     for number, section in enumerate(report.sections, 1):
         name = f"s{number}"
-        body.append(f'<section id="{name}"><h2>{escape(section.title)}</h2>')
-        if isinstance(section, Curve | Histogram | Comparison):
+        kind = ' class="wide-section"' if isinstance(section, Map) else ""
+        body.append(f'<section id="{name}"{kind}><h2>{escape(section.title)}</h2>')
+        if isinstance(section, Curve | Histogram | Comparison | Spectrum):
             figures += 1
-        body.append(_section(section, name, figures))
+        body.append(_section(section, name, figures, MAP_BYTES // max(1, maps)))
         body.append("</section>")
     body.append(f"</main><footer>{escape(report.footer)}</footer>" if report.footer else "</main>")
+    policy, css = _POLICY, CSS
+    if maps:
+        policy, css = f"{_POLICY}; script-src '{script_hash()}'", CSS + MAP_CSS
+        body.append(f"<script>{script()}</script>")
     return "\n".join(
         [
             '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
+            f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f'<title>{escape(report.title)}</title><link rel="icon" href="data:,">',
-            f"<style>{CSS}</style></head><body>",
+            f"<style>{css}</style></head><body>",
             *body,
             "</body></html>\n",
         ]
@@ -68,25 +85,35 @@ def _header(report: Report) -> str:
         parts.append(f'<p class="subtitle">{escape(report.subtitle)}</p>')
     if report.verdict:
         kind = "" if report.good is None else " good" if report.good else " bad"
-        parts.append(f'<p class="verdict{kind}">{_typeset(report.verdict)}</p>')
+        parts.append(f'<p class="verdict{kind}">{typeset(report.verdict)}</p>')
     if report.facts:
-        tiles = "".join(f"<div><dt>{escape(k)}</dt><dd>{_cell(v)}</dd></div>" for k, v in report.facts.items())
+        tiles = "".join(f"<div><dt>{escape(k)}</dt><dd>{cell(v)}</dd></div>" for k, v in report.facts.items())
         columns = next((n for n in (5, 4, 3) if len(report.facts) % n == 0), min(4, len(report.facts)))  # no orphan
         parts.append(f'<dl class="facts" style="--columns:{columns}">{tiles}</dl>')
     return "".join([*parts, "</header>"])
 
 
-def _section(section: Section, name: str, figure: int) -> str:
+def _section(section: Section, name: str, figure: int, map_bytes: int) -> str:
     if isinstance(section, Curve):
         return _figure(plots.curve(section, name), section.note, figure)
     if isinstance(section, Histogram):
         return _figure(plots.histogram(section, name), section.note, figure)
     if isinstance(section, Comparison):
         return _comparison(section, name, figure)
+    if isinstance(section, Spectrum):
+        return _figure(plots.spectrum(section, name), section.note, figure)
     note = f'<p class="note">{escape(section.note)}</p>' if section.note else ""
+    if isinstance(section, Map):
+        return map_html(section, name, map_bytes) + note
+    if isinstance(section, Queries):
+        return queries(section) + note
+    if isinstance(section, Findings):
+        return findings(section) + note
     if isinstance(section, Searches):
         return note + "".join(_search(search) for search in section.searches)
-    return _table(section.columns, section.rows) + note
+    shown = table(section.columns, section.rows) + note
+    count = f'<span class="hit">{len(section.rows):,} rows</span>'
+    return f'<details class="fold"><summary>{count}</summary>{shown}</details>' if section.folded else shown
 
 
 def _figure(drawing: str, note: str, number: int) -> str:
@@ -100,34 +127,16 @@ def _comparison(section: Comparison, name: str, figure: int) -> str:
     ours = systems.index(section.highlight) if section.highlight in systems else -1
     parts = [
         _figure(plots.comparison(section, name), section.note, figure),
-        _table(["system", *section.metrics], rows, ours=ours),
+        table(["system", *section.metrics], rows, ours=ours),
     ]
     if section.differences:
         parts.append('<div class="scroll">' + plots.differences(list(section.differences), f"{name}d") + "</div>")
         items = [
-            f'<li class="{d.paired.verdict}">{escape(d.metric)}: {_typeset(d.paired.sentence(d.ours, d.rival))}</li>'
+            f'<li class="{d.paired.verdict}">{escape(d.metric)}: {typeset(d.paired.sentence(d.ours, d.rival))}</li>'
             for d in section.differences
         ]
         parts.append(f'<ul class="findings">{"".join(items)}</ul>')
     return "".join(parts)
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[object]], ours: int = -1) -> str:
-    shown = rows[:MOST_ROWS]
-    number = [_all_numbers([row[i] for row in shown]) for i in range(len(columns))]
-    kind = [' class="number"' if right else "" for right in number]
-    head = "".join(f"<th{k}>{escape(str(c))}</th>" for k, c in zip(kind, columns, strict=True))
-    lines = [
-        ('<tr class="ours">' if i == ours else "<tr>")
-        + "".join(f"<td{k}>{_cell(value)}</td>" for k, value in zip(kind, row, strict=True))
-        + "</tr>"
-        for i, row in enumerate(shown)
-    ]
-    left = len(rows) - len(shown)
-    more = f'<p class="note">… and {left:,} more rows</p>' if left else ""
-    return (
-        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>{more}'
-    )
 
 
 def _search(search: Search) -> str:
@@ -142,32 +151,3 @@ def _search(search: Search) -> str:
             f"<pre><code>{highlighted(hit.code, hit.language)}</code></pre></details>"
         )
     return f'<div class="search"><div class="query">{LENS}<span>{escape(query)}</span></div>{"".join(hits)}</div>'
-
-
-def _typeset(sentence: str) -> str:
-    """Escaped, with real minus signs, and no line break between a number and its percent sign."""
-    return escape(re.sub(r"(?<![\w.-])-(?=\d)", "\u2212", re.sub(r"(?<=\d) %", "\u00a0%", sentence)))
-
-
-def _all_numbers(values: Sequence[object]) -> bool:
-    present = [value for value in values if value not in ("", "\u2013", None)]
-    return bool(present) and all(map(_is_number, present))
-
-
-def _is_number(value: object) -> bool:
-    return (isinstance(value, Real) and not isinstance(value, bool)) or _interval(value) is not None
-
-
-def _interval(value: object) -> Interval | None:
-    """An interval, also one that was read back from a file as a plain list of three numbers."""
-    return Interval(*value) if isinstance(value, tuple | list) and len(value) == 3 else None
-
-
-def _cell(value: object) -> str:
-    interval = _interval(value)
-    if interval is not None:
-        mean, low, high = interval
-        return f"{mean:.3f} <small>{low:.3f} to {high:.3f}</small>"
-    if isinstance(value, Real) and not isinstance(value, bool):
-        return f"{int(value):,}" if isinstance(value, Integral) else f"{float(value):.4g}"
-    return "" if value is None else escape(str(value))

@@ -1,4 +1,4 @@
-"""The three pictures of a training run: the curve, the two distributions, the comparison."""
+"""The pictures of a training run: the curve, the two distributions, the spectrum, the comparison."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nearfar.report.figures import FAR, INK, MINUS, MUTED, NEAR, RULE, picture, smoothed, style_axis, written
-from nearfar.report.sections import Comparison, Curve, Difference, Histogram
+from nearfar.report.sections import Comparison, Curve, Difference, Histogram, Spectrum
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+LEAST_SHARE = 1e-6  # of the variance; below it is rounding
 MOST_POINTS = 1_000  # more cannot be seen, only stored
 
 
@@ -30,11 +31,24 @@ def curve(section: Curve, name: str) -> str:
         top.plot(x[::step], loss[::step], color=NEAR, linewidth=0.8, alpha=0.35)
         top.plot(x[::step], smooth[::step], color=NEAR, linewidth=2)
         top.set_title("loss")
+        if section.rival is not None:
+            rival, at, other = section.rival
+            every = max(1, len(other) // MOST_POINTS)
+            top.plot(at[::every], smoothed(other)[::every], color=FAR, linewidth=2, label=written(rival))
+            top.lines[1].set_label(written(section.name))
+            top.legend(loc="center right", frameon=False, fontsize=8.5, handlelength=1.4)
         if section.chance is not None:
-            top.axhline(section.chance, color=FAR, linewidth=1.2, dashes=(4, 3))
+            top.axhline(section.chance, color=FAR if section.rival is None else MUTED, linewidth=1.2, dashes=(4, 3))
             place = {"xy": (1, section.chance), "xycoords": ("axes fraction", "data"), "xytext": (0, 4)}
             words = f"chance: {section.chance:.2f}"
-            top.annotate(words, **place, textcoords="offset points", ha="right", color=FAR, fontsize=8.5)
+            top.annotate(
+                words,
+                **place,
+                textcoords="offset points",
+                ha="right",
+                color=FAR if section.rival is None else MUTED,
+                fontsize=8.5,
+            )
             top.set_ylim(top=max(top.get_ylim()[1], section.chance * 1.08))
         if np.isfinite(smooth).all() and len(x):
             end = f"{smooth[-1]:.2f}"
@@ -98,6 +112,40 @@ def histogram(section: Histogram, name: str) -> str:
     parts = "; ".join(f"{title}: separation {panel.separation:.3f}" for title, panel in panels)
     words = f"Similarity of positives and negatives. {parts}."
     return picture(draw, words, name=name, wide=2.9, narrow=2.0 * len(panels))
+
+
+def spectrum(section: Spectrum, name: str) -> str:
+    """Share of the variance along each axis, on a logarithmic scale: where it falls off a cliff, directions are unused."""
+    drawn = {title: np.asarray(shares, float) for title, shares in section.shares.items()}
+    drawn = {title: shares[shares > LEAST_SHARE] for title, shares in drawn.items()}
+
+    def draw(figure: Figure, _narrow: bool) -> None:
+        axes: Axes = figure.subplots()
+        style_axis(axes)
+        axes.set_yscale("log")
+        for color, (title, shares) in zip([NEAR, FAR, MUTED] * 9, drawn.items(), strict=False):
+            every = max(1, len(shares) // MOST_POINTS)
+            at = np.arange(1, len(shares) + 1)
+            axes.plot(at[::every], shares[::every], color=color, linewidth=2, label=written(title))
+            if len(drawn) == 1:
+                axes.fill_between(
+                    at[::every], shares[::every], shares.min(initial=1.0), color=color, alpha=0.14, linewidth=0
+                )
+        axes.set_title("share of the variance")
+        axes.set_xlabel("principal axis")
+        axes.set_xlim(left=1)
+        # "0.1 %" and not a power of ten, whose raised digits are another size
+        axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
+        axes.minorticks_off()
+        if len(drawn) > 1:
+            axes.legend(loc="upper right", frameon=False, fontsize=8.5, handlelength=1.4)
+
+    words = "; ".join(
+        f"{title}: {len(shares)} axes, the first holds {100 * shares[0]:.0f} %"
+        for title, shares in drawn.items()
+        if len(shares)
+    )
+    return picture(draw, f"Spectrum of the embedding. {words}.", name=name, wide=2.6, narrow=2.4)
 
 
 def comparison(section: Comparison, name: str) -> str:
