@@ -24,13 +24,15 @@ from nearfar.probes.scores import fused_scores, vector_scores
 from nearfar.probes.similarity_histogram import SimilarityHistogram, similarity_histogram
 from nearfar.probes.statistics import Interval, Paired, bootstrap, paired
 from nearfar.report.page import write
-from nearfar.report.sections import Comparison, Curve, Difference, Histogram, Hit, Report, Search, Searches, Table
+from nearfar.report.projection import neighbours, principal
+from nearfar.report.sections import Comparison, Curve, Difference, Histogram, Hit, Map, Report, Search, Searches, Table
 from nearfar.search.flat import FlatIndex
 from nearfar.training.run import software
 from nearfar.training.train import Trained, train_run
 
 OURS, UNTRAINED, LEXICAL, NAMED, HYBRID = "nearfar", "untrained", "BM25", "BM25 + name", "hybrid"
 METRICS = {"MRR": "mrr", "recall@10": "recall@10"}
+MAPPED = 3_000  # points of the map, at most
 GOAL = 0.10  # MRR above BM25's, relative
 # Chosen on development packages, as the encoder's settings were. The encoder weighs a function's name as a field of its own;
 # BM25 that may do the same (the name repeated in front) is the strongest lexical rival found, and is shown beside the usual one.
@@ -77,6 +79,7 @@ class Measured:
     against: dict[str, Paired]
     before: SimilarityHistogram
     after: SimilarityHistogram
+    vectors: np.ndarray
 
 
 def harvest_corpus(roots: list[str] | None, limit: int | None, held_out: int, seed: int, quiet: bool) -> Corpus:
@@ -151,7 +154,7 @@ def measure_search(corpus: Corpus, search: CodeSearch, quiet: bool) -> Measured:
             f"{HYBRID}/{OURS}": paired(ranks[HYBRID], ranks[OURS]),
             f"{HYBRID}/{LEXICAL}": paired(ranks[HYBRID], ranks[LEXICAL]),
         }
-        return Measured(systems, against, similarity_histogram(*search.before), similarity_histogram(x, y))
+        return Measured(systems, against, similarity_histogram(*search.before), similarity_histogram(x, y), y)
 
 
 def index_everything(
@@ -244,8 +247,33 @@ def memory(megabytes: int | None) -> str:
     return "unknown" if megabytes is None else f"{megabytes:,} MB"
 
 
+def map_of(corpus: Corpus, vectors: np.ndarray) -> Map:
+    """The held-out functions as the trained encoder lays them out, coloured by their package."""
+    shown = np.linspace(0, len(vectors) - 1, min(MAPPED, len(vectors))).astype(int)
+    pairs, vectors = [corpus.held_out[i] for i in shown.tolist()], vectors[shown]
+    near, cosines = neighbours(vectors)
+    lines = np.array([p.code.count("\n") + 1 for p in pairs])
+    points, shares = principal(vectors)
+    return Map(
+        "The held-out functions, laid out by what they do",
+        points,
+        [f"{p.name}: {p.query}" for p in pairs],
+        {"package": [p.package for p in pairs], "lines of code": lines},
+        near,
+        cosines,
+        "package",
+        note=f"{len(pairs):,} functions that were never trained on. By PCA: the two axes hold {100 * shares[:2].sum():.0f} % of the variance, "
+        "so much of what is far apart lies together; the list of the nearest knows all of it.",
+    )
+
+
 def write_report(
-    search: CodeSearch, measured: Measured, examples: list[Search], numbers: dict[str, Any], out: Path
+    corpus: Corpus,
+    search: CodeSearch,
+    measured: Measured,
+    examples: list[Search],
+    numbers: dict[str, Any],
+    out: Path,
 ) -> Path:
     """`report.html`: verdict, comparison, curve, similarities, example searches, what was held out."""
     logged = search.trained.run.logged()
@@ -282,6 +310,7 @@ def write_report(
             Searches(
                 "What it finds", examples, note="Questions nobody trained on, over every function of this machine."
             ),
+            map_of(corpus, measured.vectors),
             Curve(
                 "How the loss fell",
                 [e["step"] for e in logged],

@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     examples = job.index_everything(corpus, trained, out, QUESTIONS, quiet)
     seconds = time.perf_counter() - started
     figures = job.figures(corpus, trained, measured, seconds)
-    report = job.write_report(trained, measured, examples, figures, out)
+    report = job.write_report(corpus, trained, measured, examples, figures, out)
     if args.json:
         print_json(figures)
         return 0

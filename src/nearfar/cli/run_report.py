@@ -45,6 +45,7 @@ from nearfar.training.train import Trained
 
 SAMPLE = "sample"
 METHODS = {"pca": "PCA", "tsne": "t-SNE"}
+NEAR_AND_FAR = "Cosine similarity of held-out records to what belongs to them (near) and to all others (far)."
 DIFFERING = 6  # queries that one of two runs answers much better
 
 
@@ -110,7 +111,7 @@ def run_page(written: Written, look: Look = Look()) -> Report:
             Histogram(
                 "Near and far",
                 {"held-out records": sample.near},
-                note="Cosine similarity of held-out records to what belongs to them (near) and to all others (far).",
+                note=NEAR_AND_FAR,
             )
         )
     if sample is not None:
@@ -169,7 +170,7 @@ def comparison_page(ours: Written, rival: Written, look: Look = Look()) -> Repor
 
 def _both_near(*runs: Written) -> list[Section]:
     panels = {w.name: w.sample.near for w in runs if w.sample is not None and w.sample.near is not None}
-    return [Histogram("Near and far", panels)] if panels else []
+    return [Histogram("Near and far", panels, note=NEAR_AND_FAR)] if panels else []
 
 
 def _figures(written: Written, figures: Mapping[str, Any]) -> Comparison:
