@@ -1,4 +1,4 @@
-"""`nearfar evaluate`: does each query find its document? With intervals, and against BM25 on the same queries."""
+"""`nearfar evaluate`: does each query find its document, against BM25 on the same queries; or all tasks of a suite. With intervals."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from nearfar.cli.arguments import add_data, add_json, data_of, share_of
+from nearfar.cli.arguments import add_data, add_json, add_quiet, data_of, share_of
 from nearfar.cli.terminal import bold, print_json
 
 if TYPE_CHECKING:
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 EXAMPLES = """examples:
   nearfar evaluate runs/pairs-1 --data held_out.jsonl --columns question,answer
   nearfar evaluate runs/pairs-1 --data held_out.jsonl --against runs/pairs-2
-  nearfar evaluate runs/pairs-1 --data nli=nli_test.jsonl --data qa=qa_test.jsonl       each by itself, with its prompts"""
+  nearfar evaluate runs/pairs-1 --data nli=nli_test.jsonl --data qa=qa_test.jsonl       each by itself, with its prompts
+  nearfar evaluate runs/pairs-1 --suite suite.toml --out results/pairs-1            all its tasks; again: goes on"""
 
 Prompts = Mapping[str, str]
 
@@ -26,13 +27,86 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Model, data, rival."""
     parser.epilog = EXAMPLES
     parser.add_argument("model", help="a model directory, a run, or a folder of sentence-transformers")
-    add_data(parser, several=True, pairs_only=True)
+    add_data(parser, required=False, several=True, pairs_only=True)
     parser.add_argument("--against", default="bm25", metavar="bm25|MODEL|none", help="what to compare with (bm25)")
+    parser.add_argument(
+        "--suite", metavar="FILE", help="tasks of many kinds in a .toml or .json file, instead of --data"
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", help="of a suite: where results are kept, for another call to go on with"
+    )
+    parser.add_argument("--only", action="append", default=[], metavar="TASK", help="of a suite: this task; repeatable")
+    parser.add_argument("--cache", metavar="DIR", help="of a suite: where vectors are kept (OUT/vectors)")
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "bfloat16"),
+        default="float32",
+        help="of a suite: bfloat16 is quicker where the processor multiplies it natively",
+    )
     add_json(parser)
+    add_quiet(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure, compare, print; several data sets one after the other."""
+    """Measure, compare, print."""
+    from nearfar.core.errors import UsageError
+
+    if (args.suite is None) == (not args.data):
+        raise UsageError("what shall be measured?", where="--data / --suite", remedy="give one of --data and --suite")
+    if args.suite is not None:
+        return _suite(args)
+    if args.out or args.only or args.cache or args.precision != "float32":
+        raise UsageError(
+            "--out, --only, --cache and --precision belong to a suite", where="--suite", remedy="leave them out"
+        )
+    return _pairs(args)
+
+
+def _suite(args: argparse.Namespace) -> int:
+    """All tasks of a suite; a table of their main figures."""
+    from pathlib import Path
+
+    from nearfar.evaluation.evaluate import evaluate
+
+    found = evaluate(
+        Path(args.model),
+        args.suite,
+        args.out,
+        only=args.only,
+        cache=args.cache,
+        precision=args.precision,
+        quiet=args.quiet or args.json,
+    )
+    if args.json:
+        print_json(found.results)
+        return 0
+    _print_table(found.results["tasks"])
+    if args.out:
+        print(f"results {Path(args.out) / 'results.json'}")
+    return 0
+
+
+def _print_table(tasks: Mapping[str, Any]) -> None:
+    """A line a task: its main figure with the interval."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from nearfar.cli.terminal import width
+
+    table = Table(box=None, pad_edge=False)
+    for name in ("task", "kind", "units", "metric", "value", "95 % interval"):
+        table.add_column(name, justify="right" if name in ("units", "value") else "left", overflow="fold")
+    for name, entry in tasks.items():
+        figure = entry["figures"][entry["main"]]
+        low, high = figure["low"], figure["high"]
+        between = "" if low is None else f"\\[{low:.3f}, {high:.3f}]"  # a bracket of rich's, unless escaped
+        count = f"{entry['count']:,} {entry['units']}"
+        table.add_row(name, entry["kind"], count, entry["main"], f"{figure['value']:.3f}", between)
+    Console(width=width(), highlight=False).print(table)
+
+
+def _pairs(args: argparse.Namespace) -> int:
+    """Several data sets of pairs one after the other."""
     from nearfar.data.pairs import pairs
     from nearfar.training.load import load
 
