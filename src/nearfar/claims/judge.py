@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from math import sqrt
 from typing import Any, Literal
 
@@ -22,11 +21,10 @@ import numpy as np
 from nearfar.claims.expectation import Comparison
 from nearfar.core.optional import needed
 from nearfar.probes.outcome import Outcome
-from nearfar.probes.statistics import sign_flip_p
+from nearfar.probes.statistics import compare_outcomes, sign_flip_p
 
 Verdict = Literal["reproduced", "contradicted", "not reproduced"]
 CONFIDENCE = 0.95
-EXACT = 16  # values up to which all signs are gone through
 
 
 @dataclass(frozen=True)
@@ -48,13 +46,11 @@ def judged(comparison: Comparison, first: Any, second: Any, margin: float) -> Ju
     mean, n = float(differences.mean()), len(differences)
     reach = float(needed("scipy.stats", "probes").t.ppf((1 + CONFIDENCE) / 2, n - 1))
     half = reach * float(differences.std(ddof=1)) / sqrt(n)
-    return _judged(comparison, mean, mean - half, mean + half, exact_p(differences), n, margin)
+    return _judged(comparison, mean, mean - half, mean + half, sign_flip_p(differences), n, margin)
 
 
 def judged_items(comparison: Comparison, first: Outcome, second: Outcome, metric: str, margin: float) -> Judged:
     """A comparison by what single trials measured of each item."""
-    from nearfar.probes.statistics import compare_outcomes
-
     found = compare_outcomes(first, second, metric, confidence=CONFIDENCE)
     mean, low, high = found.difference
     return _judged(comparison, mean, low, high, 1.0 if found.p_value is None else found.p_value, found.n, margin)
@@ -72,16 +68,6 @@ def _judged(c: Comparison, mean: float, low: float, high: float, p: float, n: in
     elif high < -margin:
         verdict = "contradicted"
     return Judged(c, mean, low, high, p, n, verdict)
-
-
-def exact_p(differences: np.ndarray) -> float:
-    """Two-sided p value of a mean of zero, over all signs of the differences; by chance where there are too many of them."""
-    if len(differences) > EXACT:
-        return sign_flip_p(differences)
-    observed = abs(differences.sum())
-    signs = np.array(list(product((1.0, -1.0), repeat=len(differences))))
-    slack = 1e-12 * np.abs(differences).sum()
-    return float((np.abs(signs @ differences) >= observed - slack).mean())
 
 
 def overall(comparisons: Sequence[Judged]) -> Verdict:

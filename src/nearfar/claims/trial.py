@@ -19,6 +19,7 @@ import torch
 
 from nearfar.claims.found import Found, found
 from nearfar.core.errors import NearfarError, UsageError
+from nearfar.core.model import Model
 from nearfar.core.parts import resolve
 from nearfar.core.recipe import Recipe
 from nearfar.core.use import Use
@@ -47,7 +48,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Tried:
-    """Its figures, the seconds it took, and, where units are items, what the metric is made of."""
+    """Its figures, the seconds of processor time it took, and, where units are items, what the metric is made of."""
 
     trial: Trial
     figures: Mapping[str, float]
@@ -72,12 +73,12 @@ def run_trial(trial: Trial, *, keep: bool = False) -> Tried:
     made = _found(trial.word)
     recipe, given = made.arm(trial.arm, trial.chosen)
     dataset = dataset_of(made.claim.data)
-    started = time.perf_counter()
+    started = time.process_time()
     if made.claim.trial is not None:
         result = made.claim.trial(recipe, dataset, trial.seed, trial.split, given)
     else:
         result = train_and_measure(recipe, dataset, trial.seed, trial.split, made.claim.measure)
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     if isinstance(result, Outcome):
         return Tried(trial, result.figures(), result.main, seconds, result if keep else None)
     figures = {name: float(value) for name, value in result.items()}
@@ -91,12 +92,16 @@ def run_trial(trial: Trial, *, keep: bool = False) -> Tried:
 def train_and_measure(recipe: Recipe, dataset: Dataset, seed: int, split: str, measure: Use | None) -> Outcome:
     """The usual trial: train on the data set's training part, measure the model on another one."""
     assert measure is not None
+    return measured(measure, trained(recipe, dataset, seed), dataset, split)
+
+
+def trained(recipe: Recipe, dataset: Dataset, seed: int) -> Model:
+    """The model of a recipe, trained on the whole training part; the run's folder is thrown away."""
     with tempfile.TemporaryDirectory(prefix="nearfar-claim-") as folder, warnings.catch_warnings():
         warnings.simplefilter(
             "ignore", RuntimeWarning
         )  # findings of the doctor: a claim's weak arm is meant to be weak
-        made = train_run(recipe, dataset.train, out=f"{folder}/run", settings=("held_out=0.0",), seed=seed)
-    return measured(measure, made.model, dataset, split)
+        return train_run(recipe, dataset.train, out=f"{folder}/run", settings=("held_out=0.0",), seed=seed).model
 
 
 def measured(measure: Use, model: Any, dataset: Dataset, split: str) -> Outcome:

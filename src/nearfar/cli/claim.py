@@ -27,7 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="recipes, or Python files of yours, that make a claim")
     parser.add_argument("--all", action="store_true", help="every recipe that makes one")
     parser.add_argument("--budget", metavar="2h|30m|90s", help="begin no trial after so long; what is done is stored")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="trials at a time, a core each (all cores)")
+    parser.add_argument(
+        "--workers", type=int, default=os.cpu_count() or 1, help="trials at a time, a core each (all cores)"
+    )
     parser.add_argument("--again", action="store_true", help="run anew what is stored and current")
     parser.add_argument("--out", default="claims/results", metavar="DIR", help="where records lie (claims/results)")
     add_json(parser)
@@ -77,14 +79,23 @@ def as_text(record: ClaimRecord) -> str:
     from nearfar.claims.table import difference
 
     arms = ", ".join(f"{arm} {mean:.3f}" for arm, mean in record.means.items())
-    lines = [f"{bold(record.name)}: {record.verdict}" + (" at this scale" if record.verdict == "not reproduced" else "")]
+    lines = [
+        f"{bold(record.name)}: {record.verdict}" + (" at this scale" if record.verdict == "not reproduced" else "")
+    ]
     lines += [f"  {record.claim['text']}", f"  {record.metric} on {record.claim['data']}: {arms}"]
     for one in record.comparisons:
         unit = "seeds" if record.claim["unit"] == "seed" else "items"
         lines.append(f"  {difference(one)} (95 %, {one['n']:,} {unit}, p = {one['p_value']:.2g}): {one['verdict']}")
     cost = f"  {len(record.trials)} trials, {record.seconds:.0f} core seconds"
     longest = slowest(record)
-    lines.append(cost + (f"; the longest took {longest:.0f} s, more than the {MOST_SECONDS:.0f} allowed" if longest > MOST_SECONDS else ""))
+    lines.append(
+        cost
+        + (
+            f"; the longest took {longest:.0f} s, more than the {MOST_SECONDS:.0f} allowed"
+            if longest > MOST_SECONDS
+            else ""
+        )
+    )
     return "\n".join(lines)
 
 
