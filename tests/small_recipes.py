@@ -1,6 +1,6 @@
 """Recipes of every kind of stream, state and stage on a table of numbers that trains in a second, for tests of the loop."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -69,18 +69,18 @@ def with_predictor(dimension):
 def reconstruction():
     decoder = nn.Linear(8, 3)
 
-    def loss(rows):
-        return decoder(rows.vectors).square().sum(), torch.tensor(float(len(rows.vectors)))
+    def loss(outputs):
+        vectors = outputs.rows.vectors
+        return decoder(vectors).square().sum(), torch.tensor(float(len(vectors)))
 
     return Local(loss, stream="x")
 
 
 def changed(fit, **fields):
-    from dataclasses import replace
-
     return replace(fit, **fields)
 
 
+AMONG = Contrast(relation=Use("paired", {"column": "label"}), temperature=0.2, both_ways=False, y=None)
 MOMENTUM = changed(FIT, teacher=Ramp(0.9, 1.0, shape="cosine"))
 # For objectives that do not know a common shift of all vectors: its gradient is rounding, which Adam would make large.
 BY_SGD = changed(FIT, optimiser="sgd", learning_rate=0.02)
@@ -97,6 +97,14 @@ RECIPES = {
         fit=MOMENTUM,
         streams=(X, Feed("y", "row", views=VIEWS, through="momentum")),
         objective=Contrast(temperature=0.2, both_ways=False, keys=Use("queue", {"size": 48})),
+    ),
+    "support set, cross-batch memory and prototypes": small(
+        "memories",
+        objective=Contrast(temperature=0.2, both_ways=False, keys=Use("support_set", {"size": 40})),
+        also=(
+            Also("past", replace(AMONG, relation="labelled", keys=Use("cross_batch_memory", {"size": 64, "start": 2}))),
+            Also("classes", replace(AMONG, keys=Use("prototypes", {"count": KINDS, "dimension": 8}))),
+        ),
     ),
     "noise keys": small(
         "noise", objective=Contrast(rule="decoupled", temperature=0.2, both_ways=False, keys=Use("noise_negatives"))

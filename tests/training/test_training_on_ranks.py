@@ -20,6 +20,7 @@ RECIPES = (
     "two views",
     "copies in one stream",
     "queue and momentum teacher",
+    "support set, cross-batch memory and prototypes",
     "noise keys",
     "predictor and teacher",
     "whole objective by name",

@@ -146,25 +146,30 @@ class Pretrained(nn.Module):
             )
         return tokens
 
-    def forward(self, inputs: Tokens, side: str = "query", layer: int | None = None) -> Rows:
+    def forward(self, inputs: Tokens, side: str = "query", layer: int | None = None, *, states: bool = False) -> Any:
         """One row a text: vectors [n dimension]; for "tokens" [n t dimension] with the mask of the real ones.
 
-        With `layer`, the pooled states after that layer of the transformer (0: its embeddings; -1: the last), without what lies on top.
+        With `states` a pair: those rows, and the states of all tokens [n t width] with their mask and the column `token` of what stood
+        there. With `layer`, the pooled states after that layer of the transformer (0: its embeddings; -1: the last), without what lies on top.
         Raises UsageError for a layer that is not there.
         """
         device = self.model.get_input_embeddings().weight.device
         if not len(inputs):
             # The library's models do not take an empty batch, and a sharded one must be called as often on every rank.
-            return self.forward(Tokens.of([[self.pad]]), side, layer).take(slice(0, 0))
+            made = self.forward(Tokens.of([[self.pad]]), side, layer, states=states)
+            return tuple(part.take(slice(0, 0)) for part in made) if states else made.take(slice(0, 0))
         ids, mask = inputs.padded(self.pad, device)
         # Nothing of a model that is frozen needs to be kept for a gradient.
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self._still):
             options = {**self._options, "output_hidden_states": layer is not None}
             given = self.model(input_ids=ids, attention_mask=mask.long(), **options)
-            states = given.last_hidden_state if layer is None else _state(given.hidden_states, layer)
-        made = pooled(states, mask, self.setup.pooling)
-        if layer is not None:
-            return made
+            hidden = given.last_hidden_state if layer is None else _state(given.hidden_states, layer)
+        made = pooled(hidden, mask, self.setup.pooling)
+        made = made if layer is not None else self._on_top(made)
+        return (made, Rows(hidden, {"token": ids}, mask)) if states else made
+
+    def _on_top(self, made: Rows) -> Rows:
+        """The rows after layers and normalisation."""
         vectors = made.vectors
         for linear in self.layers:
             vectors = linear(vectors)

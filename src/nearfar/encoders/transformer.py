@@ -163,11 +163,15 @@ class Transformer(nn.Module):
             states = block(states, mask)
         return Rows(self.norm(states) if layer is None else states, {"token": ids}, mask)
 
-    def forward(self, inputs: Tokens, side: str = "query", layer: int | None = None) -> Rows:
-        """One row a text: vectors [n dimension], not normalised; for "tokens" [n t dimension] with their mask. `layer`: see `outputs`."""
+    def forward(self, inputs: Tokens, side: str = "query", layer: int | None = None, *, states: bool = False) -> Any:
+        """One row a text: vectors [n dimension], not normalised; for "tokens" [n t dimension] with their mask. `layer`: see `outputs`.
+
+        With `states` a pair: those rows, and what `outputs` gives.
+        """
         made = self.outputs(inputs, layer)
         assert made.mask is not None
-        return pooled(made.vectors, made.mask, self.setup.pooling)
+        rows = pooled(made.vectors, made.mask, self.setup.pooling)
+        return (rows, made) if states else rows
 
     def cost(self, inputs: Tokens) -> Tensor:
         """Tokens of each text [n]."""

@@ -88,6 +88,11 @@ def contrast(
                 "an objective has its relation in it", remedy="leave the relation out, or pass the rule instead"
             )
         objective = rule if isinstance(rule, Objective) else Objective({"": rule})
+        if local := sorted(objective.local()):
+            raise UsageError(
+                f"the local terms {local} see what an encoder makes of its inputs, and here are vectors only",
+                remedy="use nf.backward with streams, or a recipe",
+            )
     else:
         term = Scored(
             rule,

@@ -8,7 +8,8 @@ so cutting there cuts nothing. Chance inside a model (dropout) is replayed by se
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -160,7 +161,7 @@ class _Tower:
             with torch.set_grad_enabled(keep):
                 table, outputs = self._encode(piece)
                 if self.local.terms and len(index):
-                    local = local + evaluate_local(self.local, outputs, step=step)
+                    local = local + self._local(piece, outputs, step)
             if keep or (self.local.terms and not self.stream.gradient):
                 # Of a frozen tower only what its local terms see is kept: what they learn themselves has a gradient still.
                 self.made[piece] = table, outputs
@@ -207,7 +208,7 @@ class _Tower:
             roots: list[Tensor] = [table.vectors]
             gradients: list[Tensor | None] = [gradient.to(table.vectors.dtype)]
             if self.local.terms and len(index):
-                roots.append(surrogate(evaluate_local(self.local, outputs, step=step), local))
+                roots.append(surrogate(self._local(piece, outputs, step), local))
                 gradients.append(None)
             if self.stream.gradient:
                 pushed(self.stream.tower)
@@ -222,12 +223,24 @@ class _Tower:
         # A piece without records (another rank has more of them) embeds a first record in vain, if there is one.
         stand_in = torch.zeros(min(1, count(self.stream.inputs)), dtype=torch.long)
         inputs = take(self.stream.inputs, index if len(index) else stand_in)
-        devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(_mixed(*self.seed, piece))
+        with _chance(*self.seed, piece):
             made = self.stream.encode(inputs)
         table, outputs = made if isinstance(made, tuple) else (made, made)
         return rows(table), outputs
+
+    def _local(self, piece: int, outputs: Any, step: int) -> Terms:
+        """The local terms of one micro-batch; what they draw (dropout in a decoder) is the same in both passes too."""
+        with _chance(*self.seed, piece, 1):
+            return evaluate_local(self.local, outputs, step=step)
+
+
+@contextmanager
+def _chance(*numbers: int) -> Iterator[None]:
+    """Chance that belongs to these numbers; the generator is as before afterwards."""
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(_mixed(*numbers))
+        yield
 
 
 def _without_source(table: Rows) -> Rows:

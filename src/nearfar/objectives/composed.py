@@ -47,7 +47,8 @@ class OnRows:
 class Local:
     """A loss of single records: `function(outputs of one micro-batch) -> (sum, count)`, both with the micro-batch's graph.
 
-    It sees what the encoder of `stream` returns beside its rows: `encode(inputs) -> (rows, outputs)`; or just the rows.
+    It sees what the encoder of `stream` returns beside its rows: `encode(inputs) -> (rows, outputs)`; or just the rows. In a recipe
+    it sees a `nearfar.core.outputs.Outputs`. What it draws from torch's generator is the same in both passes.
     """
 
     function: Callable[[Any], tuple[Tensor, Tensor]]

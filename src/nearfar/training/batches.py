@@ -260,7 +260,7 @@ class Batches:
             seen, columns = materials[0][source.feed.name]
             gradient = source.feed.through == "online"
             made[source.feed.name] = Stream(
-                source.path,
+                source.path.with_outputs if source.path.is_read else source.path,
                 seen,
                 columns,
                 cost=source.path.cost(seen).float().cpu(),
@@ -290,7 +290,7 @@ class Batches:
         if feed.name in self._ready:
             inputs, starts = self._ready[feed.name]
             at = np.concatenate([*([index] * feed.copies), len(self.records) + _ranges(starts, index)])
-            return Seen(take(inputs, torch.from_numpy(at)), draws), columns
+            return Seen(take(inputs, torch.from_numpy(at)), draws, columns), columns
         items = self.records.many(feed.field, index)
         if source.views:
             examined = feed.name in self._examined
@@ -301,8 +301,8 @@ class Batches:
         else:
             # Views of inputs only: every record is prepared once, whatever the number of its copies.
             once = _prepared(source, items, index)
-            return Seen(take(once, torch.arange(len(items)).repeat(feed.copies)), draws), columns
-        return Seen(_prepared(source, items, record), draws), columns
+            return Seen(take(once, torch.arange(len(items)).repeat(feed.copies)), draws, columns), columns
+        return Seen(_prepared(source, items, record), draws, columns), columns
 
     def _more(self, feed: Feed, index: np.ndarray) -> tuple[list[Any], np.ndarray]:
         """Further rows of some records, and whose they are."""

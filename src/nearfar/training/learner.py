@@ -7,8 +7,9 @@ head; and what it is to the gradient (online, momentum teacher, frozen, stopped)
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from nearfar.core.draws import Draws
 from nearfar.core.encoder import View
 from nearfar.core.errors import UsageError
+from nearfar.core.outputs import Outputs
 from nearfar.core.ramp import Ramp
 from nearfar.core.recipe import Feed
 from nearfar.core.rows import Rows, rows
@@ -27,17 +29,19 @@ from nearfar.training.modules import modules_in
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """Inputs of some records with what the views of inputs draw from."""
+    """Inputs of some records with what the views of inputs draw from, and the columns of the records for local terms."""
 
     inputs: Any
     draws: Draws
+    columns: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return count(self.inputs)
 
     def take(self, index: Any) -> Seen:
         """Those at `index`."""
-        return Seen(take(self.inputs, index), self.draws.take(index))
+        columns = {name: values[index] for name, values in self.columns.items()}
+        return Seen(take(self.inputs, index), self.draws.take(index), columns)
 
 
 class Path(nn.Module):
@@ -50,9 +54,23 @@ class Path(nn.Module):
         self.tower, self.head = tower, head
         self.side, self.views, self.short = side, tuple(views), bfloat16
         self.options: dict[str, Any] = {"side": side} if layer is None else {"side": side, "layer": layer}
+        self.is_read = False  # by a local term
 
     def forward(self, seen: Seen) -> Rows:
         """Rows of the records, in float32."""
+        return self._embedded(seen, {})[0]
+
+    def with_outputs(self, seen: Seen) -> tuple[Rows, Outputs]:
+        """The same, and what local terms see of it."""
+        has_states = "states" in inspect.signature(self.tower.forward).parameters
+        table, states, inputs = self._embedded(seen, {"states": True} if has_states else {})
+        device = table.vectors.device
+        own = len(seen) == len(table) and "source" not in table.columns
+        columns = {name: values.to(device) for name, values in seen.columns.items()} if own else {}
+        return table, Outputs(table.with_columns(**columns), states, inputs, seen.inputs, seen.draws, self.tower)
+
+    def _embedded(self, seen: Seen, more: Mapping[str, Any]) -> tuple[Rows, Rows | None, Any]:
+        """Rows, states where they are asked for, and the inputs after their views."""
         inputs: Any = seen.inputs
         device = next(self.parameters(), torch.zeros(0)).device
         if isinstance(inputs, Tensor):
@@ -60,9 +78,14 @@ class Path(nn.Module):
         for place, view in enumerate(self.views):
             inputs = view(_as_floats(inputs), seen.draws.at(place))
         with torch.autocast(device.type, torch.bfloat16, enabled=self.short):
-            table = rows(self.tower(inputs, **self.options))
+            made = self.tower(inputs, **self.options, **more)
+            table, states = made if more else (made, None)
+            table = rows(table)
             vectors = table.vectors if self.head is None else self.head(table.vectors)
-        return table.with_vectors(vectors.float() if self.short else vectors)
+        if self.short:
+            states = None if states is None else states.with_vectors(states.vectors.float())
+            vectors = vectors.float()
+        return table.with_vectors(vectors), states, inputs
 
     def plain(self, inputs: Any) -> Rows:
         """Rows of prepared records without any view."""
@@ -110,6 +133,7 @@ class Learner(nn.Module):
             tower, head = self._weights(feed)
             of_inputs = [v for v in views.get(feed.name, ()) if getattr(v, "on_inputs", False)]
             self.paths[feed.name] = Path(tower, head, feed.side or feed.field, feed.layer, of_inputs, bfloat16)
+            self.paths[feed.name].is_read = feed.name in {term.stream for term in objective.local().values()}
 
     def _weights(self, feed: Feed) -> tuple[nn.Module, nn.Module | None]:
         """The tower and head of a stream: those that learn, or a teacher's."""

@@ -37,6 +37,7 @@ def objective_of(
     explicit: bool,
     columns: frozenset[str],
     seed: int,
+    towers: Mapping[str, Any] | None = None,
 ) -> Objective:
     """The objective of a stage.
 
@@ -44,24 +45,29 @@ def objective_of(
     steps      of the whole stage, over which weights may move
     explicit   whether records bring hard negatives of their own
     columns    that the records have: ids of texts are respected where there are any
+    towers     by name, for functions that make a term and ask for them: sizes of vocabularies and states
     """
-    build = partial(_terms, dimension=dimension, explicit=explicit, columns=columns, seed=seed)
+    build = partial(
+        _terms, dimension=dimension, explicit=explicit, columns=columns, seed=seed, towers=dict(towers or {})
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed + 1)
         terms = {"": build(spec)} | {one.name: build(one.term) for one in also}
     return merged(terms, {one.name: weight_at(one.weight, steps) for one in also})
 
 
-def _terms(spec: Spec, *, dimension: int, explicit: bool, columns: frozenset[str], seed: int) -> Objective:
+def _terms(
+    spec: Spec, *, dimension: int, explicit: bool, columns: frozenset[str], seed: int, towers: Mapping[str, Any]
+) -> Objective:
     if isinstance(spec, Contrast):
         return _contrast(spec, dimension, explicit, columns, seed)
     if isinstance(spec, Use):
         maker = resolve(spec.part, "objectives")
         if card_of(maker) is not None:
             return _contrast(Contrast(rule=spec), dimension, explicit, columns, seed)
-        return _as_objective(made(spec, "objectives", "objective", seed=seed), spec.part)
+        return _as_objective(made(spec, "objectives", "objective", dimension=dimension, seed=seed), spec.part)
     asked = inspect.signature(spec).parameters
-    known = {"dimension": dimension, "seed": seed}
+    known: dict[str, Any] = {"dimension": dimension, "seed": seed, "towers": towers}
     return _as_objective(spec(**{k: v for k, v in known.items() if k in asked}), getattr(spec, "__name__", "objective"))
 
 

@@ -115,6 +115,7 @@ def prepare(
         explicit=any(feed.more for feed in feeds),
         columns=frozenset(records.columns),
         seed=recipe.seed,
+        towers=towers,
     )
     for feed in feeds:
         _refuse_layer(feed, towers[feed.tower])

@@ -49,11 +49,12 @@ class ItemEncoder(nn.Module):
         """States at each item: vectors [n t d], their mask, and a column `item` [n t] of what stood there."""
         raise NotImplementedError
 
-    def forward(self, inputs: Tokens, side: str = "query") -> Rows:
-        """One row a sequence: vectors [n dimension], not normalised."""
+    def forward(self, inputs: Tokens, side: str = "query", *, states: bool = False) -> Any:
+        """One row a sequence: vectors [n dimension], not normalised; with `states` a pair: those rows, and what `outputs` gives."""
         made = self.outputs(inputs)
         assert made.mask is not None
-        return pooled(made.vectors, made.mask, "last")
+        rows = pooled(made.vectors, made.mask, "last")
+        return (rows, made) if states else rows
 
     def cost(self, inputs: Tokens) -> Tensor:
         """Items of each sequence [n]."""
