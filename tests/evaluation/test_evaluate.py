@@ -294,6 +294,14 @@ def test_outcomes_of_two_models_are_compared(folder, tmp_path):
     assert a["knn"].figures() == better.outcomes["knn"].figures()
 
 
+def test_every_task_of_two_models_can_be_compared(folder, everything):
+    few = nf.evaluate(lambda texts: embed(texts)[:, 3:9], folder / "suite.json", resamples=2)
+    for name, outcome in everything.outcomes.items():
+        difference = nf.compare_outcomes(outcome, few.outcomes[name], n=20).difference.mean
+        assert difference == pytest.approx(outcome.figure() - few.outcomes[name].figure()), name
+    assert any(o.figure() != few.outcomes[n].figure() for n, o in everything.outcomes.items())
+
+
 # Models
 
 

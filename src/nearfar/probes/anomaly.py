@@ -84,7 +84,7 @@ def anomaly(records: Any, anomalous: Any, *, normal: Any = None, k: int = 1) -> 
         "records",
         columns,
         metrics=METRICS,
-        swapped=("rank",),
+        swapped=("score", "rank"),
         higher={"fpr95": False},
         facts=facts,
     )

@@ -110,7 +110,7 @@ def edge_prediction(edges: Any, non_edges: Any) -> Outcome:
         "rank": average_ranks(score),
         "edge": np.repeat([1, 0], [len(positive), len(negative)]),
     }
-    return Outcome("link_prediction", "auroc", "links", columns, metrics=METRICS, swapped=("rank",))
+    return Outcome("link_prediction", "auroc", "links", columns, metrics=METRICS, swapped=("score", "rank"))
 
 
 def _links(table: Any, where: str, width: int = -1) -> NDArray[np.int64]:

@@ -69,7 +69,7 @@ def pair_classification(scores: Any, labels: Any, *, dev: tuple[Any, Any] | None
     columns = {"score": score, "rank": average_ranks(score), "label": label}
     if dev is None:
         metrics = {"ap": ap, "auroc": auroc}
-        return Outcome("pair_classification", "ap", "pairs", columns, metrics=metrics, swapped=("rank",))
+        return Outcome("pair_classification", "ap", "pairs", columns, metrics=metrics, swapped=("score", "rank"))
     dev_score = pair_scores(dev[0], "dev[0]")
     dev_label = zero_one(dev[1], "dev[1]", length=len(dev_score))
     at = {
@@ -85,6 +85,6 @@ def pair_classification(scores: Any, labels: Any, *, dev: tuple[Any, Any] | None
         columns,
         means=("accuracy",),
         metrics=METRICS,
-        swapped=("rank", "accuracy", "predicted"),
+        swapped=("score", "rank", "accuracy", "predicted"),
         facts=at | {"dev_pairs": len(dev_score)},
     )

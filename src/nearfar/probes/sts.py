@@ -66,4 +66,4 @@ def sts(scores: Any, gold: Any) -> Outcome:
     spread = score.std()
     standard = (score - score.mean()) / spread if spread > 0 else np.zeros(len(score))
     columns = {"score": score, "rank": average_ranks(score), "standard": standard, "gold": truth}
-    return Outcome("sts", "spearman", "pairs", columns, metrics=METRICS, swapped=("rank", "standard"))
+    return Outcome("sts", "spearman", "pairs", columns, metrics=METRICS, swapped=("score", "rank", "standard"))
