@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import nearfar as nf
+from nearfar.objectives.composed import OnRows
 
 
 def tables(n=8, d=4):
@@ -73,3 +74,20 @@ def test_what_a_memory_keeps_has_been_through_the_head():
     nf.update_state(term, rows)
     assert torch.allclose(memory.rows().vectors, rows["y"].vectors @ turn)
     assert not torch.allclose(memory.rows().vectors, rows["y"].vectors)
+
+
+def test_the_state_of_a_function_of_whole_tables_gets_its_streams():
+    class Counter(torch.nn.Module):
+        seen = ()
+
+        def update(self, *tables):
+            self.seen += tuple(float(table.vectors.sum()) for table in tables)
+
+    state, rows = Counter(), tables()
+    term = OnRows(lambda y, x: (y.vectors - x.vectors).square().mean(), ("y", "x"), state=(state,))
+    objective = nf.Objective({"a": term, "b": OnRows(lambda x: x.vectors.mean(), ("x",), state=(state,))})
+    nf.contrast(objective, rows["x"], rows["y"])
+    assert state.seen == (), "a forward pass wrote"
+    nf.update_state(objective, rows)
+    assert state.seen == tuple(float(rows[name].vectors.sum()) for name in "yx"), "once, with the streams of the first"
+    assert state.seen != state.seen[::-1]

@@ -361,6 +361,24 @@ def test_prototypes_are_a_tensor_or_a_stream_and_codes_have_no_gradient():
     assert of_y is None or float(of_y.abs().max()) == 0
 
 
+def test_prototypes_of_its_own_are_fixed_at_first_then_learned_and_part_of_its_state():
+    x, y = normal(N, D).float(), normal(N, D, seed=1).float()
+    term = nf.swapped_prediction(4, dimension=D, fixed=2, seed=3)
+    (own,) = term.state
+    given = nf.contrast(nf.swapped_prediction(own.vectors.detach()), x, y)
+    for step in range(4):
+        own.vectors.grad = None
+        loss = nf.contrast(term, x.clone().requires_grad_(), y)
+        assert loss.item() == pytest.approx(given.item(), abs=1e-6)
+        loss.backward()
+        assert (own.vectors.grad is not None) == (step >= 2)
+        nf.update_state(nf.Objective({"": term}), {"x": nf.rows(x), "y": nf.rows(y)})
+    assert int(own.state_dict()["steps"]) == 4
+    (other,) = nf.swapped_prediction(4, dimension=D, seed=4).state
+    assert not torch.allclose(own.vectors, other.vectors)
+    assert torch.allclose(own.vectors.norm(dim=1), torch.ones(4))
+
+
 def test_past_vectors_balance_and_an_empty_queue_changes_nothing():
     x, y, prototypes = normal(N, D), normal(N, D, seed=1), normal(4, D, seed=2)
     memory = nf.queue(20)
@@ -453,6 +471,9 @@ WRONG = {
     "w_mse compares views": lambda: nf.w_mse(streams=("x",)),
     "no positive": lambda: nf.shuffled_group_whitening(nf.info_nce, nf.paired(), positives=()),
     "nothing to swap": lambda: nf.swapped_prediction(assigning=("x",)),
+    "no dimension": lambda: nf.swapped_prediction(4),
+    "0 prototypes": lambda: nf.swapped_prediction(0, dimension=4),
+    "fixed for -1": lambda: nf.swapped_prediction(3, dimension=4, fixed=-1),
     "epsilon=0": lambda: nf.swapped_prediction(epsilon=0),
     "assign nothing": lambda: nf.swapped_prediction(past={"z": lambda: None}),
     "no pair of an online": lambda: nf.byol(()),

@@ -45,6 +45,11 @@ def listed(n, seed):
     return paired(n, seed) | {"neighbours": ids, "excluded": ids.flip(0)}
 
 
+def remembered(n, seed):
+    """As `paired`, every second row from a memory."""
+    return paired(n, seed) | {"stale": torch.rand(n, generator=_draws(seed + 70)) < 0.5}
+
+
 def grouped(n, seed):
     """Few records of many rows: cells with places and steps with times."""
     g = _draws(seed)
@@ -63,6 +68,7 @@ RELATIONS = {
     "labelled": (nf.labelled(), paired),
     "explicit_negatives": (nf.explicit_negatives(), paired),
     "explicit_negatives, own": (nf.explicit_negatives(shared=False), paired),
+    "queued": (nf.queued(), remembered),
     "multi_label": (nf.multi_label(), valued),
     "hierarchical": (nf.hierarchical(), valued),
     "hierarchical, one level": (nf.hierarchical((0.0, 1.0, 0.0)), valued),

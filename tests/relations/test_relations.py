@@ -18,6 +18,7 @@ columns = st.integers(1, 9).flatmap(
             "view": st.lists(st.integers(0, 1), min_size=n, max_size=n),
             "label": st.lists(st.integers(-1, 3), min_size=n, max_size=n),
             "negative": st.lists(st.booleans(), min_size=n, max_size=n),
+            "stale": st.lists(st.booleans(), min_size=n, max_size=n),
             "time": st.lists(st.integers(0, 9), min_size=n, max_size=n),
         }
     )
@@ -53,6 +54,11 @@ def own_explicit(q, k):
     return (mine and not k["negative"], mine if k["negative"] else not mine)
 
 
+def queued(q, k):
+    mine = q["record"] == k["record"]
+    return (mine and not k["stale"], k["stale"] and not mine)
+
+
 def edited(q, k):
     pos, neg = paired(q, k)
     if abs(q["time"] - k["time"]) <= 2:
@@ -70,6 +76,7 @@ CASES = {
     "labelled": (nf.labelled(), labelled),
     "explicit_negatives": (nf.explicit_negatives(), explicit),
     "explicit_negatives, own": (nf.explicit_negatives(shared=False), own_explicit),
+    "queued": (nf.queued(), queued),
     "edits": (
         nf.paired()
         .drop_negatives(within("time", 2))
@@ -99,6 +106,7 @@ def test_the_definitions_differ_from_one_another():
         "view": [0, 0, 1, 1],
         "label": [1, 1, 2, -1],
         "negative": [0, 1, 1, 0],
+        "stale": [0, 0, 1, 1],
         "time": [0, 5, 9, 1],
     }
     found = {
@@ -114,6 +122,7 @@ def test_a_tile_is_a_part_of_the_whole():
             "view": [0, 0, 0, 1],
             "label": [0, 1, 1, 0],
             "negative": [0, 0, 1, 0],
+            "stale": [0, 1, 0, 1],
             "time": [1, 2, 3, 4],
         }
     )

@@ -15,7 +15,7 @@ from torch import nn
 from nearfar.core.card import Card
 from nearfar.core.rows import Rows
 from nearfar.execution.ranks import Ranks, chosen
-from nearfar.objectives.composed import Objective, stream
+from nearfar.objectives.composed import Objective, OnRows, stream
 from nearfar.objectives.scored import Scored
 
 CARD = Card(
@@ -33,7 +33,8 @@ def update_state(
     """Call `update` of every module that the terms hold, each once, with the rows of all ranks.
 
     `rows` are the step's tables by stream, as they came from the encoders (`nf.backward(...).rows`). Stages of keys get the
-    term's keys, through its head where it has one; heads, and what owns a rule (a table of temperatures), get rows as they came.
+    term's keys, through its head where it has one; heads, what owns a rule (a table of temperatures), and the state of a function
+    of whole tables get rows as they came.
 
     >>> import torch, nearfar as nf
     >>> memory, x = nf.queue(64), nf.rows(torch.randn(8, 4), record=torch.arange(8))
@@ -56,6 +57,8 @@ def update_state(
                 module.update(*tables)
 
     for term in whole.on_rows().values():
+        if isinstance(term, OnRows):
+            move(term.state, *(stream(given, name) for name in term.streams))
         if not isinstance(term, Scored):
             continue
         queries = stream(given, term.queries_from)

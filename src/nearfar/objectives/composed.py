@@ -37,10 +37,14 @@ class Aligned:
 
 @dataclass(frozen=True, eq=False)
 class OnRows:
-    """A function of whole tables of the global batch, Rows of each named stream -> scalar; never cut into tiles."""
+    """A function of whole tables of the global batch, Rows of each named stream -> scalar; never cut into tiles.
+
+    `state` are modules whose `update` gets the tables of these streams once a step, after the optimiser.
+    """
 
     function: Callable[..., Tensor]
     streams: tuple[str, ...] = ("x", "y")
+    state: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
