@@ -11,26 +11,20 @@ def cosine(a, b):
     return float(a @ b / np.sqrt((a @ a) * (b @ b)))
 
 
-def nearest(row, others, k):
-    return sorted(range(len(others)), key=lambda j: -cosine(row, others[j]))[:k]
-
-
 def margins(x, y, k, kind="ratio"):
-    """The margin of every pair that one of the two has among its k nearest, by direction."""
-
-    def mean(row, others):
-        return sum(cosine(row, others[j]) for j in nearest(row, others, k)) / min(k, len(others))
+    """The greatest margin of each sentence among its k nearest, and with which, by direction."""
+    table = [[cosine(a, b) for b in y] for a in x]
+    turned = [list(column) for column in zip(*table, strict=True)]
+    near_x, near_y = ([sorted(range(len(row)), key=lambda j, r=row: -r[j])[:k] for row in t] for t in (table, turned))
+    mean_x = [sum(row[j] for j in near) / len(near) for row, near in zip(table, near_x, strict=True)]
+    mean_y = [sum(row[i] for i in near) / len(near) for row, near in zip(turned, near_y, strict=True)]
 
     def margin(i, j):
-        about = (mean(x[i], y) + mean(y[j], x)) / 2
-        return {
-            "ratio": cosine(x[i], y[j]) / about,
-            "distance": cosine(x[i], y[j]) - about,
-            "none": cosine(x[i], y[j]),
-        }[kind]
+        about = (mean_x[i] + mean_y[j]) / 2
+        return {"ratio": table[i][j] / about, "distance": table[i][j] - about, "none": table[i][j]}[kind]
 
-    forward = [max((margin(i, j), j) for j in nearest(x[i], y, k)) for i in range(len(x))]
-    backward = [max((margin(i, j), i) for i in nearest(y[j], x, k)) for j in range(len(y))]
+    forward = [max((margin(i, j), j) for j in near_x[i]) for i in range(len(x))]
+    backward = [max((margin(i, j), i) for i in near_y[j]) for j in range(len(y))]
     return forward, backward
 
 

@@ -24,7 +24,10 @@ from torch import Tensor
 from nearfar.core.errors import DataError
 from nearfar.probes.scores import Scorer, VectorScores, as_tensor, tile, vectors_of
 
-HEIGHT, WIDTH = 256, 2048  # of a block of scores: 2 MiB in float32, which stays in the cache while it is compared
+HEIGHT, WIDTH = (
+    1024,
+    2048,
+)  # of a block of scores: small enough for the cache, large enough that threads need not meet too often
 MANY = 24  # given documents a query from which on sorting a block is cheaper than comparing it with each
 EXACT = 1 << 13  # vectors that are multiplied in float64 at a time
 
