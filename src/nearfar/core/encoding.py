@@ -65,7 +65,8 @@ def encoded(
                 vectors = tower.forward(take(inputs, some), side=side).vectors
             if vectors.ndim != 2 or len(vectors) != len(some):
                 raise UsageError(
-                    "this encoder gives a matrix a record", remedy='encode with a pooling other than "tokens"'
+                    "this encoder gives a matrix a record",
+                    remedy='take model.encode_tokens, or an encoder whose pooling is not "tokens"',
                 )
             made = finish(vectors.float()).cpu().numpy()
             if out is None:
@@ -76,6 +77,23 @@ def encoded(
                 progress(done, len(records))
     assert out is not None
     return out
+
+
+def token_matrices(tower: Any, records: Sequence[Any], side: str, at_once: int) -> list[np.ndarray]:
+    """A matrix [t d] of unit vectors for each record, without padding; for encoders that give a vector a token."""
+    made: list[Any] = [None] * len(records)
+    for numbers, inputs in _prepared(tower, records, side) if records else ():
+        for some in pieces(torch.as_tensor(tower.cost(inputs)).float().cpu(), at_once):
+            table = tower.forward(take(inputs, some), side=side)
+            if table.vectors.ndim != 3:
+                raise UsageError(
+                    "this encoder gives one vector a record", remedy='use encode, or fit it with pooling="tokens"'
+                )
+            vectors = nn.functional.normalize(table.vectors.float(), dim=-1).cpu()
+            mask = torch.ones(vectors.shape[:2], dtype=torch.bool) if table.mask is None else table.mask.bool().cpu()
+            for number, matrix, real in zip(numbers[some.numpy()].tolist(), vectors, mask, strict=True):
+                made[number] = matrix[real].numpy()
+    return made
 
 
 def pieces(cost: Tensor, budget: float) -> Iterator[Tensor]:

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from nearfar.core.directories import latest, replaced
-from nearfar.core.encoding import encoded
+from nearfar.core.encoding import encoded, token_matrices
 from nearfar.core.errors import DataError, ResourceError, UsageError
 from nearfar.core.files import read_json, sha256
 from nearfar.core.parts import find
@@ -31,7 +31,8 @@ MAX_DIMENSION = 1 << 16  # of a stored transformation: a damaged file must not a
 class Model(nn.Module):
     """Encoders by the name of their side. Sides that share an encoder share its weights.
 
-    `similarity` is "cosine" (vectors are given out at unit length) or "dot". `about` is what is worth knowing later: the
+    `similarity` is "cosine" (vectors are given out at unit length), "dot", or "late_interaction" for encoders that give a vector a
+    token (`encode_tokens` gives the matrices). `about` is what is worth knowing later: the
     recipe, the data's fingerprint, the figures; JSON.
     """
 
@@ -85,6 +86,26 @@ class Model(nn.Module):
             return encoded(
                 tower, records, side, self._finished, precision=precision, at_once=at_once, progress=progress
             )
+        finally:
+            self.train(training)
+
+    @torch.inference_mode()
+    def encode_tokens(
+        self, records: Sequence[Any], side: str | None = None, *, at_once: int = 2048
+    ) -> list[np.ndarray]:
+        """One matrix [t d] float32 a record, of unit vectors, one a token: what late interaction compares.
+
+        at_once  tokens, padding included, in one forward pass
+
+        Raises UsageError for an encoder that gives one vector a record, and what `encode` raises.
+        """
+        if isinstance(records, str):
+            raise UsageError("encode_tokens takes a list of records, not one string", remedy="write [text]")
+        side = next(iter(self.sides)) if side is None else side
+        tower, training = self.tower(side), self.training
+        self.eval()
+        try:
+            return token_matrices(tower, list(records), side, at_once)
         finally:
             self.train(training)
 

@@ -55,11 +55,24 @@ def unit(vectors: Tensor) -> Tensor:
 
 
 def _dot(queries: Rows, keys: Rows) -> Tensor:
-    return queries.vectors @ keys.vectors.T
+    q, k = _single(queries, keys)
+    return q @ k.T
+
+
+def _single(queries: Rows, keys: Rows) -> tuple[Tensor, Tensor]:
+    """Vectors [q d] and [k d]: one a row."""
+    q, k = queries.vectors, keys.vectors
+    if q.ndim != 2 or k.ndim != 2:
+        raise UsageError(
+            f"rows of many vectors, {list(q.shape)} and {list(k.shape)}, have no single score",
+            where="similarity",
+            remedy="compare them by late_interaction, or let the encoder pool them (pooling other than tokens)",
+        )
+    return q, k
 
 
 def _negative_squared_distance(queries: Rows, keys: Rows) -> Tensor:
-    q, k = queries.vectors, keys.vectors
+    q, k = _single(queries, keys)
     return 2 * q @ k.T - (q * q).sum(1)[:, None] - (k * k).sum(1)[None, :]
 
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
+from nearfar.core.memory import joined
 from nearfar.core.model import Model
+from nearfar.core.rows import Rows
 from nearfar.data.order import Order
 from nearfar.data.pair_table import PairTable
 from nearfar.data.records import Records
 from nearfar.execution.micro_batches import take
+from nearfar.maths.pooling import mean
+from nearfar.maths.similarity import late_interaction
 from nearfar.probes.retrieval import Retrieval, retrieval
-from nearfar.probes.scores import vector_scores
+from nearfar.probes.scores import Scorer, vector_scores
 from nearfar.probes.statistics import bootstrap
 from nearfar.training.batches import Batches, Source
 from nearfar.training.prepare import Prepared
@@ -42,8 +46,34 @@ def measure(model: Model, table: PairTable | Records) -> Retrieval:
         table = PairTable(table.many("query", numbers), table.many("document", numbers), [[] for _ in numbers])
     documents, relevant = candidates(table.queries, table.documents)
     queries = list(dict.fromkeys(table.queries))
+    if model.similarity == "late_interaction":
+        return retrieval(
+            late_scores(
+                _padded(model.encode_tokens(queries, side="query")),
+                _padded(model.encode_tokens(documents, side="document")),
+            ),
+            relevant,
+        )
     x, y = model.encode(queries, side="query"), model.encode(documents, side="document")
     return retrieval(vector_scores(x, y, cosine=model.similarity == "cosine"), relevant)
+
+
+def late_scores(queries: Rows, documents: Rows) -> Scorer:
+    """The scorer of two tables of token matrices: of each query token the best document token, summed."""
+
+    def scores(some: slice) -> torch.Tensor:
+        # A few queries at a time: all pairs of tokens of a tile are held at once.
+        chosen = queries.take(some)
+        parts = [late_interaction(chosen.take(slice(i, i + 1)), documents) for i in range(len(chosen))]
+        return cast("torch.Tensor", torch.cat(cast("list[torch.Tensor]", parts)))
+
+    return scores
+
+
+def _padded(matrices: Sequence[np.ndarray]) -> Rows:
+    lengths = torch.tensor([len(matrix) for matrix in matrices])
+    vectors = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(matrix) for matrix in matrices], batch_first=True)
+    return Rows(vectors, mask=torch.arange(vectors.shape[1]) < lengths[:, None])
 
 
 def summary(result: Retrieval) -> dict[str, Any]:
@@ -81,18 +111,25 @@ def counterparts(prepared: Prepared, records: Records) -> Retrieval:
 
     Equal texts of different records count as right answers.
     """
-    x, y, ids = two_looks(prepared, records)
+    x, y, ids = _two_looks(prepared, records)
     relevant = [np.array([i]) for i in range(len(records))] if ids is None else _equal(ids)
-    return retrieval(vector_scores(x, y, cosine=True), relevant)
+    if x.vectors.ndim == 3:
+        return retrieval(late_scores(x, y), relevant)
+    return retrieval(vector_scores(x.vectors.numpy(), y.vectors.numpy(), cosine=True), relevant)
 
 
-@torch.no_grad()
 def two_looks(prepared: Prepared, records: Records) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Vectors [n d] of two looks at each record, and ids [n] of the texts that the second look sees, where there are any.
 
     Views are drawn as in an epoch before the first, so that every measurement sees the same ones. A recipe of one stream with
-    copies is measured between its first two copies.
+    copies is measured between its first two copies. Of token matrices the mean is taken.
     """
+    x, y, ids = _two_looks(prepared, records)
+    return single(x).numpy(), single(y).numpy(), ids
+
+
+@torch.no_grad()
+def _two_looks(prepared: Prepared, records: Records) -> tuple[Rows, Rows, np.ndarray | None]:
     first, second, copied = _two_streams(prepared.batches.sources)
     batches = Batches(
         records,
@@ -105,10 +142,10 @@ def two_looks(prepared: Prepared, records: Records) -> tuple[np.ndarray, np.ndar
     x, columns = _embedded(first, batches, index)
     y, _ = _embedded(second, batches, index)
     if copied:
-        x, y = x[: len(index)], y[len(index) : 2 * len(index)]
+        x, y = x.take(slice(len(index))), y.take(slice(len(index), 2 * len(index)))
     ids = columns.get(second.feed.field)
     n = len(index)
-    return x[:n].numpy(), y[:n].numpy(), None if ids is None else ids[:n].numpy()
+    return x.take(slice(n)), y.take(slice(n)), None if ids is None else ids[:n].numpy()
 
 
 def _two_streams(sources: Sequence[Source]) -> tuple[Source, Source, bool]:
@@ -119,8 +156,8 @@ def _two_streams(sources: Sequence[Source]) -> tuple[Source, Source, bool]:
     return online[0], online[-1], False
 
 
-def _embedded(source: Source, batches: Batches, index: np.ndarray) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Vectors of all rows of a stream without its head, and their columns."""
+def _embedded(source: Source, batches: Batches, index: np.ndarray) -> tuple[Rows, dict[str, torch.Tensor]]:
+    """Unit vectors of all rows of a stream without its head, and their columns."""
     seen, columns = batches.inputs(source, index, epoch=-1)
     path = source.path
     training, head = path.training, path.head
@@ -128,16 +165,27 @@ def _embedded(source: Source, batches: Batches, index: np.ndarray) -> tuple[torc
     path.head = None
     try:
         order = torch.argsort(path.cost(seen), descending=True, stable=True)
-        vectors = [path(take(seen, some)).vectors.float() for some in order.split(AT_ONCE)]
+        made = [path(take(seen, some)) for some in order.split(AT_ONCE)]
     finally:
         path.head = head
         path.train(training)
-    together = torch.cat(vectors)
-    back = torch.empty_like(together)
-    back[order] = together
-    if back.ndim == 3:
-        back = back.mean(1)
-    return F.normalize(back, dim=-1), columns
+    # Without the columns of the encoder, which may differ in shape from batch to batch.
+    together = joined(
+        [Rows(F.normalize(table.vectors.float(), dim=-1).cpu(), mask=_on_cpu(table.mask)) for table in made]
+    )
+    return together.take(torch.argsort(order)), columns
+
+
+def _on_cpu(mask: torch.Tensor | None) -> torch.Tensor | None:
+    return None if mask is None else mask.cpu()
+
+
+def single(table: Rows) -> torch.Tensor:
+    """Unit vectors [n d]: of token matrices the mean of the real ones."""
+    if table.vectors.ndim == 2:
+        return table.vectors
+    mask = torch.ones(table.vectors.shape[:2], dtype=torch.bool) if table.mask is None else table.mask.bool()
+    return F.normalize(mean(table.vectors, mask), dim=-1)
 
 
 def _equal(ids: np.ndarray) -> list[np.ndarray]:

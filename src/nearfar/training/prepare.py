@@ -75,7 +75,8 @@ def model_of(recipe: Recipe, towers: Mapping[str, Any]) -> Model:
     for feed in recipe.streams:
         if feed.tower in learning:  # what stood on the side of a teacher is published as what it taught
             sides.setdefault(feed.side or feed.field, towers[feed.tower])
-    return Model(sides, "dot" if getattr(recipe.objective, "similarity", "cosine") == "dot" else "cosine")
+    similarity = getattr(recipe.objective, "similarity", "cosine")
+    return Model(sides, similarity if similarity in ("dot", "late_interaction") else "cosine")
 
 
 def prepare(

@@ -12,6 +12,7 @@ from nearfar.core.errors import UsageError
 from nearfar.core.rows import Rows
 from nearfar.core.stage import Refresh
 from nearfar.execution.ranks import Ranks
+from nearfar.maths.pooling import mean
 from nearfar.training.batches import Batches, Source
 from nearfar.training.options import made
 
@@ -22,7 +23,8 @@ CHUNK = 1024  # records embedded at once
 def refreshed(due: Sequence[Refresh], batches: Batches, seed: int, ranks: Ranks | None = None) -> dict[str, np.ndarray]:
     """The columns that some refreshes write, by name; every rank embeds a share and computes the same columns.
 
-    Vectors are those that are contrasted (head included), of unit length, of records without views.
+    Vectors are those that are contrasted (head included), of unit length, of records without views. A refresh sees the columns that
+    those before it in the list have written.
     """
     vectors = {
         source.feed.name: embedded(source, batches, ranks)
@@ -32,7 +34,7 @@ def refreshed(due: Sequence[Refresh], batches: Batches, seed: int, ranks: Ranks 
     columns = batches.records.columns
     written = {}
     for refresh in due:
-        column = np.asarray(made(refresh.by, "columns", refresh.name)(vectors, columns, seed))
+        column = np.asarray(made(refresh.by, "columns", refresh.name)(vectors, {**columns, **written}, seed))
         if len(column) != len(batches.records) or column.dtype.kind not in "iuf":
             raise UsageError(
                 f"the column {refresh.write!r} has shape {list(column.shape)} of {column.dtype} for {len(batches.records):,} records",
@@ -55,7 +57,15 @@ def embedded(source: Source, batches: Batches, ranks: Ranks | None = None) -> np
         # A rank without a share embeds a record in vain, to learn the dimension.
         last = max(min(first + CHUNK, share.stop), first + 1)
         items = batches.records.many(source.feed.field, np.arange(first, last) % n)
-        vectors = path.plain(source.prepare(items)).vectors
+        table = path.plain(source.prepare(items))
+        vectors = table.vectors
+        if vectors.ndim == 3:  # of a token matrix the mean: clusters and neighbours need one vector
+            mask = (
+                torch.ones(vectors.shape[:2], dtype=torch.bool, device=vectors.device)
+                if table.mask is None
+                else table.mask
+            )
+            vectors = mean(F.normalize(vectors, dim=-1), mask.bool())
         made_of.append(F.normalize(vectors.float(), dim=-1).cpu())
     path.train(training)
     together = Rows(torch.cat(made_of)[: share.stop - share.start])
