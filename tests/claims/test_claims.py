@@ -2,6 +2,7 @@
 
 import json
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -58,13 +59,14 @@ def serial(trials, keep=False):
         ("a < b < c", ["b > a", "c > b"]),
         ("a = b, c > a", ["a = b", "c > a"]),
         ("a > b = c", ["a > b", "b = c"]),
+        ("a > b, recall@10: b < c", ["a > b", "recall@10: c > b"]),
     ],
 )
 def test_expectations(line, expected):
     assert [str(c) for c in comparisons(line, "abc")] == expected
 
 
-@pytest.mark.parametrize("line", ["", "a", "a >", "a > d", "a > b,", "> a"])
+@pytest.mark.parametrize("line", ["", "a", "a >", "a > d", "a > b,", "> a", "a > b:"])
 def test_a_line_that_expects_nothing(line):
     with pytest.raises(UsageError, match=r"compares nothing|no arm"):
         comparisons(line, "abc")
@@ -155,6 +157,20 @@ def test_pairs_by_seed_find_what_unpaired_values_hide(tmp_path):
 )
 def test_other_outcomes(gain, expect, verdict, tmp_path):
     assert run_claim(found(method(tmp_path, gain, 0.05, expect)), tmp_path, serial).verdict == verdict
+
+
+def test_a_comparison_of_another_metric_is_judged_by_that_one(tmp_path):
+    verdicts = {}
+    for name, expect in (("both", "ours > rival, lack: rival > ours"), ("one", "ours > rival, rival > ours")):
+        path = Path(method(tmp_path, expect=expect, name=name))
+        path.write_text(path.read_text().replace('{"score": value}', '{"score": value, "lack": -value}'))
+        record = run_claim(found(str(path)), tmp_path / "results", serial)
+        verdicts[name] = record.verdict
+    assert [c["comparison"] for c in read_record(tmp_path / "results" / "both.json").comparisons] == [
+        "ours > rival",
+        "lack: rival > ours",
+    ]
+    assert verdicts == {"both": "reproduced", "one": "contradicted"}
 
 
 def test_what_is_stored_is_not_run_again_unless_something_changed(tmp_path):

@@ -1,6 +1,7 @@
 """What a claim expects, read from a line: "ours > rival", "a < b < c", "fast = slow", several with commas.
 
-An order of more than two arms is its neighbours: "a < b < c" holds if "a < b" and "b < c" do.
+An order of more than two arms is its neighbours: "a < b < c" holds if "a < b" and "b < c" do. Where a claim is about two figures,
+a name and a colon say which one is compared: "diversity: ours > greedy, coherence: ours > sampled".
 """
 
 from __future__ import annotations
@@ -13,14 +14,16 @@ from nearfar.core.errors import UsageError
 
 
 class Comparison(NamedTuple):
-    """Two arms: the first is expected to be "greater" than the second, or "equal" to it."""
+    """Two arms: the first is expected to be "greater" than the second, or "equal" to it; by the claim's metric unless one is named."""
 
     first: str
     second: str
     kind: Literal["greater", "equal"]
+    metric: str = ""
 
     def __str__(self) -> str:
-        return f"{self.first} {'>' if self.kind == 'greater' else '='} {self.second}"
+        named = f"{self.metric}: " if self.metric else ""
+        return f"{named}{self.first} {'>' if self.kind == 'greater' else '='} {self.second}"
 
 
 def comparisons(expect: str, arms: Iterable[str]) -> tuple[Comparison, ...]:
@@ -28,12 +31,15 @@ def comparisons(expect: str, arms: Iterable[str]) -> tuple[Comparison, ...]:
 
     >>> [str(c) for c in comparisons("a < b < c, c = d", ["a", "b", "c", "d"])]
     ['b > a', 'c > b', 'c = d']
+    >>> [c.metric for c in comparisons("a > b, recall@10: a > b", ["a", "b"])]
+    ['', 'recall@10']
 
     Raises UsageError for an arm that is not there, and for a line that compares nothing.
     """
     known, found = set(arms), []
     for part in expect.split(","):
-        words = [word.strip() for word in re.split(r"([<>=])", part)]
+        metric, _, order = part.rpartition(":")
+        words = [word.strip() for word in re.split(r"([<>=])", order)]
         names, signs = words[::2], words[1::2]
         if not signs or not all(names):
             raise UsageError(
@@ -48,5 +54,5 @@ def comparisons(expect: str, arms: Iterable[str]) -> tuple[Comparison, ...]:
         for left, sign, right in zip(names, signs, names[1:], strict=False):
             if sign == "<":
                 left, right = right, left
-            found.append(Comparison(left, right, "equal" if sign == "=" else "greater"))
+            found.append(Comparison(left, right, "equal" if sign == "=" else "greater", metric.strip()))
     return tuple(found)

@@ -105,11 +105,14 @@ def run_claim(
     expected = comparisons(claim.expect, arms)
     if claim.unit == "item":
         results = [
-            judged_items(c, outcomes[c.first], outcomes[c.second], record.metric, claim.margin) for c in expected
+            judged_items(c, outcomes[c.first], outcomes[c.second], c.metric or record.metric, claim.margin)
+            for c in expected
         ]
     else:
-        figures = {arm: record.figures(arm, seeds, record.metric) for arm in arms}
-        results = [judged(c, figures[c.first], figures[c.second], claim.margin) for c in expected]
+        results = []
+        for c in expected:
+            first, second = (record.figures(arm, seeds, c.metric or record.metric) for arm in (c.first, c.second))
+            results.append(judged(c, first, second, claim.margin))
     record.means = means({arm: record.figures(arm, seeds, record.metric) for arm in arms})
     record.comparisons = [_told(one) for one in results]
     record.verdict = overall(results)

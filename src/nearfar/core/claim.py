@@ -34,7 +34,8 @@ class Claim:
     """A paper's claim as a paired experiment.
 
     text      what is claimed, one sentence that can be right or wrong
-    expect    of the arms: "ours > rival", "ours = rival" (within the margin), "a < b < c"; several with commas: all must hold
+    expect    of the arms: "ours > rival", "ours = rival" (within the margin), "a < b < c"; several with commas: all must hold; of
+              another metric than the claim's: "recall@10: ours > rival"
     arms      by name
     data      a data set by name (`nearfar list datasets`); its test part is touched by the final trials alone
     measure   what is measured of a trained model on the test part: a part of `measures/` and its options
