@@ -30,26 +30,30 @@ CARD = Card(
     systems=("093",),
 )
 
-SMOKE = Smoke("images", {"encoder.size": 16, "encoder.width": 8, "encoder.stages": 2, "fit.batch_size": 16, "fit.epochs": 2})
+SMOKE = Smoke(
+    "images", {"encoder.size": 16, "encoder.width": 8, "encoder.stages": 2, "fit.batch_size": 16, "fit.epochs": 2}
+)
 
 CLAIM = Claim(
-    "at a batch of 16, where InfoNCE's coupling of positive and negatives is strongest, dropping it gives better features",
+    "in batches of 16, where InfoNCE's coupling of positive and negatives is strongest, dropping it gives better features",
     expect="decoupled > simclr",
     arms={"decoupled": Arm(), "simclr": Arm(settings={"objective.rule": "info_nce"})},
     data="digits",
     measure=Use("knn_accuracy"),
+    margin=0.005,
     both={
-        "encoder.size": 16,
-        "encoder.width": 8,
-        "encoder.stages": 2,
+        "encoder.size": 8,
+        "encoder.channels": 1,
+        "encoder.width": 16,
         "fit.batch_size": 16,
         "fit.epochs": 3,
-        "fit.warmup": 0.1,
-        "x.views": '["random_resized_crop", {"part": "rotation", "options": {"degrees": 15}}]',
+        "x.views": '[{"part": "random_resized_crop", "options": {"area": [0.4, 1.0]}}]',
     },
     tune={"objective.temperature": (0.1, 0.2, 0.5), "fit.learning_rate": (1e-3, 3e-3)},
-    source="Table 1 there: at a batch of 32 on CIFAR and STL by 3 to 5 points in k-NN accuracy, at 512 by 1",
-    scale="a small network, digits of 8 x 8 pixels, three passes",
+    source="the abstract: 68.2 % on ImageNet in batches of 256 for 200 passes, 6.4 points more than SimCLR, and no need of "
+    "large batches",
+    scale="a network of 77,000 weights, a thousand digits of 8 x 8 pixels, windows of 0.4 to 1 of the picture for views, three "
+    "passes; nearest neighbours for a linear classifier",
 )
 
 
