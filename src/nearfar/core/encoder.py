@@ -20,6 +20,8 @@ class Encoder(Protocol):
     """Records in, rows out; a torch module whose file has a card in `encoders/`.
 
     dimension  length of a vector that `forward` gives
+
+    An attribute `at_once`, where there is one, says how much cost one forward pass of `Model.encode` best takes on a processor.
     """
 
     dimension: int

@@ -22,9 +22,8 @@ from nearfar.core.errors import DataError, UsageError
 from nearfar.core.inputs import size_of, take
 
 PRECISIONS = ("float32", "bfloat16")
-# Units of cost (tokens, nodes, frames) of one forward pass, padding included. On a processor what passes between two layers
-# should stay in its cache: 1,024 tokens of MiniLM are 1.5 MB of states and 6 MB inside a layer (benchmarks/encode.py).
-ON_CPU, ON_ACCELERATOR = 1_024, 65_536
+# Units of cost (tokens, nodes, frames) of one forward pass, padding included, on a processor where the encoder does not say how many.
+AT_ONCE, ON_ACCELERATOR = 16_384, 65_536
 FIRST, MOST = 256, 8_192  # records prepared at once: the first ones, whose size tells how many further ones may be
 PREPARED_BYTES = 32 << 20  # of the inputs prepared at once; as much again is prepared ahead
 _CAST = (nn.Linear, nn.Embedding, nn.modules.conv._ConvNd)
@@ -54,7 +53,7 @@ def encoded(
     if at_once is not None and at_once < 1:
         raise UsageError(f"at_once is {at_once}", where="at_once", remedy="give 1 or more, or leave it out")
     device = next((p.device for p in tower.parameters()), torch.device("cpu"))
-    budget = at_once or (ON_CPU if device.type == "cpu" else ON_ACCELERATOR)
+    budget = at_once or (getattr(tower, "at_once", AT_ONCE) if device.type == "cpu" else ON_ACCELERATOR)
     tower = lowered(tower) if lower else tower
     out: np.ndarray | None = None
     done = 0

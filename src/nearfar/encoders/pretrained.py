@@ -16,7 +16,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -53,6 +53,10 @@ class Pretrained(nn.Module):
 
     `fit` reads a folder; `from_config` makes the same architecture without one.
     """
+
+    # What passes between two layers should stay in a processor's cache: 1,024 tokens of MiniLM are 1.5 MB of states, and 6 MB within a
+    # layer (benchmarks/encode.py --budgets).
+    at_once: ClassVar[int] = 1_024
 
     def __init__(self, model: Any, tokenizer: str, setup: TextSetup) -> None:
         super().__init__()

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -86,6 +86,7 @@ class Transformer(nn.Module):
     """
 
     mask_id = MASK
+    at_once: ClassVar[int] = 1_024  # as for `pretrained`
 
     def __init__(self, pairs: BytePairs, setup: _Setup) -> None:
         super().__init__()
