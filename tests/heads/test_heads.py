@@ -9,15 +9,16 @@ from nearfar.core.errors import UsageError
 from nearfar.core.parts import parts
 from nearfar.maths.batch_norm import BatchNorm
 
-LOCAL = {"linear": nf.linear, "projector": nf.projector, "predictor": nf.predictor}
+LOCAL = {"linear": nf.linear, "projector": nf.projector, "predictor": nf.predictor, "tanh_layer": nf.tanh_layer}
 GLOBAL = {"batch_norm_projector": nf.batch_norm_projector, "batch_norm_predictor": nf.batch_norm_predictor}
 EVERY = {**LOCAL, **GLOBAL}
+ONE_LAYER = ("linear", "tanh_layer")
 ROWS = torch.randn(10, 16, generator=torch.Generator().manual_seed(0))
 
 
 def small(name: str) -> nn.Module:
     torch.manual_seed(3)
-    return EVERY[name](16, **({"hidden": 8} if name != "linear" else {}), out=6)
+    return EVERY[name](16, **({"hidden": 8} if name not in ONE_LAYER else {}), out=6)
 
 
 def test_no_head_of_the_catalogue_is_missing():
@@ -80,6 +81,14 @@ def test_sizes_are_those_of_the_papers():
     assert shapes(nf.linear(8)) == [(512, 8)]
 
 
+def test_tanh_layer_is_its_formula():
+    head = small("tanh_layer")
+    layer = next(m for m in head.modules() if isinstance(m, nn.Linear))
+    assert torch.allclose(head(ROWS), (ROWS @ layer.weight.T + layer.bias).tanh(), atol=1e-6)
+    assert not torch.allclose(head(ROWS), ROWS @ layer.weight.T + layer.bias, atol=1e-2)  # known bad: without the bend
+    assert shapes(nf.tanh_layer(768)) == [(768, 768)]
+
+
 def test_projector_is_its_formula():
     head = small("projector")
     first, last = (m for m in head.modules() if isinstance(m, nn.Linear))
@@ -91,7 +100,7 @@ def test_projector_is_its_formula():
 @pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("option", ["dimension", "hidden", "out", "layers"])
 def test_a_size_below_one_is_named(name, option):
-    if name == "linear" and option in ("hidden", "layers"):
+    if name in ONE_LAYER and option in ("hidden", "layers"):
         return
     options = {"dimension": 16, option: 0}
     with pytest.raises(UsageError, match=option):

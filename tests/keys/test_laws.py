@@ -73,6 +73,11 @@ def noise_negatives():
     return Case(scored(nf.paired(), keys=(m := nf.noise_negatives(step_size=0.1))), m, True)
 
 
+def online_centroids():
+    m = nf.online_centroids(k=4, momentum=0.2, start=1.0)
+    return Case(scored(nf.paired(), keys=m), m)
+
+
 def interpolated():
     keys = nf.chained(nf.queue(15), nf.interpolated())
     return Case(scored(MOCO, keys=keys, head=nf.unit, similarity=dot), keys, True)
@@ -107,6 +112,7 @@ CASES = {
         prototypes,
         mixed_negatives,
         noise_negatives,
+        online_centroids,
         interpolated,
         extrapolated,
         mixed_labels,
@@ -114,7 +120,7 @@ CASES = {
         chained,
     )
 }
-NO_STATE = {"class_prompts", "own_negatives", "unit"}
+NO_STATE = {"class_means", "class_prompts", "own_negatives", "unit"}
 
 
 def prepared(name):

@@ -99,7 +99,8 @@ class Contrast:
 class Also:
     """A further term of the objective and its weight: a number, or a ramp over the training.
 
-    A function makes a term, and is given what it asks for by name: `dimension` of the vectors, `seed`, `towers` by name. Of a term
+    A function makes a term, and is given what it asks for by name: `dimension` of the vectors, `seed`, `towers` by name, and
+    `main`, the recipe's objective with its terms, to share what they remember. Of a term
     `nf.Local(loss, stream="x")` the loss is of single records: `loss(outputs) -> (sum, count)` sees an `Outputs` of one micro-batch -
     vectors with the columns of the records, states of tokens or items, the inputs, their chance.
     """

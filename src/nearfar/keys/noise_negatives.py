@@ -26,6 +26,7 @@ from nearfar.core.card import Card
 from nearfar.core.draws import Chance
 from nearfar.core.errors import UsageError
 from nearfar.core.rows import Rows, cat
+from nearfar.maths.strangers import strangers
 
 CARD = Card(
     name="noise_negatives",
@@ -56,10 +57,9 @@ class NoiseNegatives(Chance):
         """Keys with their gradient, then noise without; the column `noise` is False, then True."""
         with torch.no_grad():
             noise = self._noise(queries.vectors.detach())
-        columns = {name: _nothing(column, len(noise)) for name, column in keys.columns.items()}
         fresh = keys.with_columns(noise=torch.zeros(len(keys), dtype=torch.bool))
-        made = Rows(noise, columns, replicated=keys.replicated)
-        return cat([fresh, made.with_columns(noise=torch.ones(len(noise), dtype=torch.bool))])
+        made = strangers(noise, keys).with_columns(noise=torch.ones(len(noise), dtype=torch.bool))
+        return cat([fresh, made])
 
     def _noise(self, queries: Tensor) -> Tensor:
         if queries.ndim != 2:
@@ -81,12 +81,6 @@ class NoiseNegatives(Chance):
             # Positive factors of the gradient are left out: only its direction is used, and none where it is zero.
             noise = noise + self.step_size * F.normalize(uphill, dim=1)
         return noise
-
-
-def _nothing(column: Tensor, rows: int) -> Tensor:
-    """Entries that equal none of a real row: not-a-number, -1, or False (0 where there is no sign)."""
-    nothing = torch.nan if column.is_floating_point() else -1 if column.dtype.is_signed else 0
-    return column.new_full((rows, *column.shape[1:]), nothing)
 
 
 def noise_negatives(

@@ -46,18 +46,28 @@ def objective_of(
     explicit   whether records bring hard negatives of their own
     columns    that the records have: ids of texts are respected where there are any
     towers     by name, for functions that make a term and ask for them: sizes of vocabularies and states
+
+    A function of a further term may also ask for `main`, the objective that it stands beside: what that remembers is remembered once.
     """
     build = partial(
         _terms, dimension=dimension, explicit=explicit, columns=columns, seed=seed, towers=dict(towers or {})
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed + 1)
-        terms = {"": build(spec)} | {one.name: build(one.term) for one in also}
+        main = build(spec)
+        terms = {"": main} | {one.name: build(one.term, main=main) for one in also}
     return merged(terms, {one.name: weight_at(one.weight, steps) for one in also})
 
 
 def _terms(
-    spec: Spec, *, dimension: int, explicit: bool, columns: frozenset[str], seed: int, towers: Mapping[str, Any]
+    spec: Spec,
+    *,
+    dimension: int,
+    explicit: bool,
+    columns: frozenset[str],
+    seed: int,
+    towers: Mapping[str, Any],
+    main: Objective | None = None,
 ) -> Objective:
     if isinstance(spec, Contrast):
         return _contrast(spec, dimension, explicit, columns, seed)
@@ -67,7 +77,7 @@ def _terms(
             return _contrast(Contrast(rule=spec), dimension, explicit, columns, seed)
         return _as_objective(made(spec, "objectives", "objective", dimension=dimension, seed=seed), spec.part)
     asked = inspect.signature(spec).parameters
-    known: dict[str, Any] = {"dimension": dimension, "seed": seed, "towers": towers}
+    known: dict[str, Any] = {"dimension": dimension, "seed": seed, "towers": towers, "main": main}
     return _as_objective(spec(**{k: v for k, v in known.items() if k in asked}), getattr(spec, "__name__", "objective"))
 
 

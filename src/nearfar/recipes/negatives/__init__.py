@@ -1,0 +1,1 @@
+"""Recipes that choose, make, weigh or clean negatives."""
