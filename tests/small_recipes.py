@@ -194,6 +194,8 @@ def final_state(name, out, *settings):
     def keep(entry, learner):
         kept.update({k: v.detach().clone() for k, v in whole_state(learner).items()})
         kept["loss"] = torch.tensor(entry["loss"])
+        # What the doctor reads is of the whole batch, whoever looks.
+        kept.update({n: torch.tensor(entry[n]) for n in ("scored_chance", "effective_rank/x") if n in entry})
 
     made = train_run(RECIPES[name], table(), out=out, settings=settings, callbacks=[keep])
     return {k: v.numpy() for k, v in kept.items()} | {"steps": np.array(made.fitted.steps)}

@@ -131,8 +131,7 @@ def _print(made: Trained, report: Path) -> None:
     fitted = made.fitted
     steps = [e for e in made.run.logged() if "loss" in e]
     if steps:
-        several = int(os.environ.get("WORLD_SIZE", "1")) > 1
-        chance = next((chance_of(e, several=several) for e in reversed(steps) if "scored_chance" in e), None)
+        chance = next((chance_of(e) for e in reversed(steps) if "scored_chance" in e), None)
         level = "" if chance is None else f" (chance level {chance:.3f})"
         few = fitted.losses[-min(20, 1 + len(fitted.losses) // 10) :]  # a single step says little
         last = sum(few) / len(few)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -34,11 +33,10 @@ class Standing:
         return words + (f", {self.rate:,.0f} records/s" if self.rate else "")
 
 
-def chance_of(entry: Mapping[str, Any], *, several: bool = False) -> float | None:
+def chance_of(entry: Mapping[str, Any]) -> float | None:
     """The chance level of the whole loss, of an entry with vital signs: that of its scored terms (ln of the candidates for InfoNCE).
 
     None where the loss has other terms too, or none that scores pairs: there is no such level then.
-    several  of several processes each writes down the level of its own rows; ln(keys), that of InfoNCE, is known without them
 
     >>> chance_of({"loss": 3.2, "scored_loss": 3.2, "scored_chance": 4.16})
     4.16
@@ -48,6 +46,4 @@ def chance_of(entry: Mapping[str, Any], *, several: bool = False) -> float | Non
     level, scored, loss = (entry.get(name) for name in ("scored_chance", "scored_loss", "loss"))
     if level is None or loss is None:
         return None
-    if several:
-        return math.log(max(2, entry["keys"]))
     return level if scored is None or abs(scored - loss) <= 1e-3 * max(abs(loss), 1e-3) else None

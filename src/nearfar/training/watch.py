@@ -48,7 +48,10 @@ class Watch:
         """Before the optimiser's step and before anything remembers it: look, now and then. Call what comes back after the step."""
         if step % EVERY and step + 1 != total:
             return dict
-        found = vital_signs(made.rows, self.learner.at_this_step(), made)
+        ranks, rows = self.state.ranks, made.rows
+        if ranks is not None:  # the loss is that of all rows, so its chance level has to be too
+            rows = {n: g.rows for n, g in ranks.gather({n: r.detach() for n, r in rows.items()}).items()}
+        found = vital_signs(rows, self.learner.at_this_step(), made)
         norms = tower_norms(dict(self.learner.towers.items()))
         return lambda: {**found, **norms()}
 
@@ -71,7 +74,7 @@ class Watch:
 
     def _standing(self, entry: Mapping[str, Any], total: int) -> Standing:
         if "scored_chance" in entry:
-            self.chance = chance_of(entry, several=self.state.ranks is not None)
+            self.chance = chance_of(entry)
         seconds = max(time.perf_counter() - self.started, 1e-9)
         rate = (entry["step"] - self.begun) * self.batch / seconds
         return Standing(entry["step"], total, entry["loss"], self.chance, rate)
