@@ -118,6 +118,7 @@ CASES = {
     "mlp, norm": Case("mlp", TABLE, [1.0], {"dimension": 5, "layer_norm": True, "activation": "gelu"}),
     "mlp, linear": Case("mlp", TABLE, "a text", {"dimension": 5, "layers": 1}),
     "mlp, deep": Case("mlp", TABLE, 3.0, {"dimension": 5, "layers": 5, "activation": "tanh"}),
+    "residual_adapter": Case("residual_adapter", TABLE, [1.0, np.nan, 0.0, 7.0], {"reduction": 2}),
     "convolution_1d": Case("convolution_1d", SERIES, np.full((3, 2), np.inf), CONVOLUTION, spoilt=padded_steps),
     "convolution_1d, mean": Case(
         "convolution_1d", SERIES, np.zeros((3, 5)), CONVOLUTION | {"pooling": "mean"}, spoilt=padded_steps
@@ -127,6 +128,9 @@ CASES = {
     ),
     "convolution_1d, holes": Case("convolution_1d", HOLES, "a text", CONVOLUTION | {"hidden": 12}, spoilt=padded_steps),
     "pretrained": Case("pretrained", TEXTS, 3, {"dimension": 8}, "text", padded_tokens),
+    "character_model": Case(
+        "character_model", QUERIES, 3, {"dimension": 8, "depth": 2, "heads": 2, "max_tokens": 20}, spoilt=padded_tokens
+    ),
     "pretrained_image": Case("pretrained_image", photographs(6, 40), "nowhere.png", {"dimension": 8}, "vision"),
     "pretrained_audio": Case(
         "pretrained_audio",

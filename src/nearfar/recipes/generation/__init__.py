@@ -1,0 +1,1 @@
+"""Recipes that generate: contrast at decoding time and between models."""
