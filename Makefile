@@ -14,6 +14,9 @@ BASE := $(VENV)/.base
 DEV := $(VENV)/.dev
 INPUTS := pyproject.toml constraints.txt
 ARGS ?=
+JOBS ?= auto
+# Where data sets that need files lie; claims and benchmarks alone read it, and say so where it is unset.
+DATA := $(or $(NEARFAR_DATA),$(wildcard $(abspath ../shared/data)))
 
 .PHONY: help setup fix check test test-all test-browser demo bench docs stubs lock clean
 
@@ -32,8 +35,8 @@ fix: $(DEV)  ## format, repair what can be repaired, and generate the stubs
 check: $(DEV)  ## style, types, layers, stubs: fast, without the test suite
 	$(BIN)/python -m pytest -q tests/static $(ARGS)
 
-test: $(DEV)  ## set up and run the test suite
-	$(BIN)/python -m pytest -q $(ARGS)
+test: $(DEV)  ## set up and run the test suite, a process a core (JOBS=0: in one)
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile $(ARGS)
 
 test-all: $(DEV)  ## the same, with every objective under every relation in every way of running (long)
 	NEARFAR_TEST_ALL=1 $(BIN)/python -m pytest -q $(ARGS)
@@ -44,13 +47,19 @@ test-browser: $(DEV)  ## the report in headless Chromium (Debian: chromium chrom
 demo: $(BASE)  ## set up and run the main job: a code search of your own machine (3 minutes)
 	$(BIN)/nearfar quickstart $(ARGS)
 
+bench: export NEARFAR_DATA := $(DATA)
 bench: $(DEV)  ## measure speed and memory beside other libraries (an hour; NEARFAR_DATA: texts)
 	@PYTHON='$(BIN)/python' benchmarks/environment '$(PEERS)'
 	$(PEERS)/bin/python benchmarks/loss_stage.py $(ARGS)
 	$(BIN)/python docs/benchmarks.py
 	$(PEERS)/bin/python benchmarks/micro_batching.py $(ARGS)
 	$(PEERS)/bin/python benchmarks/train_step.py $(ARGS)
+	$(PEERS)/bin/python benchmarks/encode.py $(ARGS)
+	$(PEERS)/bin/python benchmarks/retrieval_probe.py $(ARGS)
 	$(BIN)/python docs/benchmarks.py
+
+claims: $(DEV)  ## run the papers' claims whose stored outcome is not current (NEARFAR_DATA: data sets; goes on where it was)
+	NEARFAR_DATA='$(DATA)' $(BIN)/nearfar claim --all --budget 2h $(ARGS)
 
 docs: $(DEV)  ## render the pages of all parts into docs/site
 	$(BIN)/python -W error -m nearfar.catalogue.site docs/site

@@ -3,6 +3,7 @@
 import gzip
 import json
 
+import datasets
 import numpy as np
 import pytest
 
@@ -43,7 +44,7 @@ def test_they_are_kept_whatever_the_pairs_come_from(kind, file, tmp_path):
         records = lazy_pairs(file, "q,a", numbers=list(expected()))
     else:
         if kind == "datasets":
-            given = pytest.importorskip("datasets").Dataset.from_list(ROWS)
+            given = datasets.Dataset.from_list(ROWS)
         else:
             given = {"memory": file, "packed": packed, "dicts": ROWS, "by name": by_name}[kind]
         records = pairs(given, "q,a", numbers=list(expected())).records()
@@ -89,7 +90,6 @@ def test_a_text_of_the_pair_may_be_a_column_too(file):
 
 
 def test_several_data_sets_of_the_library_are_named():
-    datasets = pytest.importorskip("datasets")
     both = datasets.DatasetDict(train=datasets.Dataset.from_list(ROWS), test=datasets.Dataset.from_list(ROWS))
     with pytest.raises(UsageError, match="holds several data sets: train, test"):
         pairs(both)

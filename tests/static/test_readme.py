@@ -4,6 +4,7 @@ import importlib.util
 import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,7 @@ def test_commands_and_python_run_in_their_order(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write_jsonl(tmp_path / "my.jsonl", world())
     write_jsonl(tmp_path / "held_out.jsonl", world()[:40])
+    shutil.copytree(ROOT / "claims", tmp_path / "claims")  # what is stored and current is shown, not run
     (method,) = [b for b in blocks("python") if b.startswith("# my_method.py")]
     (tmp_path / "my_method.py").write_text(method)
     ran = []

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import datasets
 import numpy as np
 import pytest
 
@@ -150,7 +151,6 @@ def test_the_share_of_bad_records_is_the_users_to_state(kind, files, tmp_path):
 
 
 def test_texts_of_the_library_datasets(tmp_path):
-    datasets = pytest.importorskip("datasets")
     given = datasets.Dataset.from_list([{"text": row["query"], "topic": row["topic"]} for row in rows("a")])
     texts = recipe(Batching(balance="topic"), data="texts", streams=(Feed("x", "text"), Feed("y", "text")))
     texts = replace(texts, objective=Contrast(relation=Use("labelled", {"column": "topic"})))
