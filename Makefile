@@ -18,7 +18,7 @@ JOBS ?= auto
 # Where data sets that need files lie; claims and benchmarks alone read it, and say so where it is unset.
 DATA := $(or $(NEARFAR_DATA),$(wildcard $(abspath ../shared/data)))
 
-.PHONY: help setup fix check test test-all test-browser demo bench docs stubs lock clean
+.PHONY: help setup fix check test test-all test-browser demo bench claims docs stubs lock clean
 
 help:  ## show this list
 	@printf 'nearfar: make TARGET\n\n'
