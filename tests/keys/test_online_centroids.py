@@ -82,6 +82,7 @@ def test_they_begin_when_the_mean_cosine_of_a_batch_is_low_enough():
         memory.update(nf.rows(FIRST))
         assert (memory.rows() is not None) == has_begun
     assert memory.cluster(SECOND) is None
+    assert int(memory.step) == 1
     assert len(memory(nf.rows(SECOND), nf.rows(SECOND))) == 12
 
 

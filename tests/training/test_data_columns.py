@@ -157,3 +157,11 @@ def test_texts_of_the_library_datasets(tmp_path):
     made = train_run(texts, given, out=tmp_path / "run", settings=["fit.batching.per_class=3"])
     assert list(made.records.fields) == ["text"]
     assert {"text", "topic"} <= set(made.records.columns)
+
+
+def test_texts_whose_batches_avoid_equal_ones_are_embedded_too(tmp_path):
+    given = datasets.Dataset.from_list([{"text": row["query"]} for row in rows("a")])
+    streams = (Feed("x", "text"), Feed("y", "text"))
+    made = train_run(recipe(Batching(avoid=("text",)), data="texts", streams=streams), given, out=tmp_path / "run")
+    assert list(made.records.fields) == ["text"]
+    assert list(made.records.columns) == ["text"]

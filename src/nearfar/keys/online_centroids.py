@@ -35,7 +35,12 @@ CARD = Card(
 
 
 class OnlineCentroids(Store):
-    """A `keys` stage; call `update(keys)` once after each optimiser step. `rows()` are the centroids, None before there are any."""
+    """A `keys` stage; call `update(keys)` once after each optimiser step. `rows()` are the centroids, None before there are any.
+
+    `step` counts updates, so that centroids that wait for their batch are told from a memory that nobody updates.
+    """
+
+    step: Tensor
 
     def __init__(self, k: int, momentum: float, start: float, seed: int) -> None:
         if k < 2 or not 0 <= momentum <= 1:
@@ -46,6 +51,7 @@ class OnlineCentroids(Store):
             )
         super().__init__(k)
         self.momentum, self.start, self.seed = momentum, start, seed
+        self.register_buffer("step", torch.zeros((), dtype=torch.long))
 
     def forward(self, queries: Rows, keys: Rows) -> Rows:
         """The keys, then the second-nearest centroid of each, which belongs to no record."""
@@ -63,6 +69,7 @@ class OnlineCentroids(Store):
     @torch.no_grad()
     def update(self, keys: Rows) -> None:
         """Begin, if this batch is spread enough; or move every centroid towards its members."""
+        self.step += 1
         unit = _unit(keys.vectors)
         centroids = self.rows()
         if centroids is not None:

@@ -47,7 +47,7 @@ def objective_of(
     columns    that the records have: ids of texts are respected where there are any
     towers     by name, for functions that make a term and ask for them: sizes of vocabularies and states
 
-    A function of a further term may also ask for `main`, the objective that it stands beside: what that remembers is remembered once.
+    What makes a further term may also ask for `main`, the objective that it stands beside: what that remembers is remembered once.
     """
     build = partial(
         _terms, dimension=dimension, explicit=explicit, columns=columns, seed=seed, towers=dict(towers or {})
@@ -75,7 +75,7 @@ def _terms(
         maker = resolve(spec.part, "objectives")
         if card_of(maker) is not None:
             return _contrast(Contrast(rule=spec), dimension, explicit, columns, seed)
-        return _as_objective(made(spec, "objectives", "objective", dimension=dimension, seed=seed), spec.part)
+        return _as_objective(made(spec, "objectives", "objective", dimension=dimension, seed=seed, main=main), spec.part)
     asked = inspect.signature(spec).parameters
     known: dict[str, Any] = {"dimension": dimension, "seed": seed, "towers": towers, "main": main}
     return _as_objective(spec(**{k: v for k, v in known.items() if k in asked}), getattr(spec, "__name__", "objective"))

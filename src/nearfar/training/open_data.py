@@ -81,13 +81,15 @@ def open_data(
     if held_out is not None:
         own = held_out.records() if isinstance(held_out, PairTable) else held_out
         return Opened(records, own, records, names)
-    rest, part = split_records(records, recipe.held_out, recipe.seed)
+    rest, part = split_records(records, recipe.held_out, recipe.held_out_seed)
     return Opened(rest, part, records, names)
 
 
 def _numbers(recipe: Recipe, data: Any) -> list[str]:
     """The columns of the data that become arrays: those the recipe asks for, and those of its batches that the data have."""
-    there = column_names(data) if recipe.batching_columns else ()
+    there = set(column_names(data) if recipe.batching_columns else ())
+    if recipe.data == "texts":
+        there -= {feed.field for feed in recipe.streams}  # what is embedded brings its ids with it
     return list(dict.fromkeys([*recipe.columns, *(name for name in recipe.batching_columns if name in there)]))
 
 
@@ -98,7 +100,7 @@ def _pairs(recipe: Recipe, table: PairTable, held_out: Any) -> Opened:
     if recipe.held_out <= 0 or len(table) < FEWEST:
         return Opened(table.records(), None, table.records(), table.columns)
     try:
-        rest, part = split(table, recipe.held_out, recipe.seed)
+        rest, part = split(table, recipe.held_out, recipe.held_out_seed)
     except DataError:  # all hang together by shared texts: everything is for training, and nothing is measured
         return Opened(table.records(), None, table.records(), table.columns)
     return Opened(rest.records(), part.records(), table.records(), table.columns)
@@ -123,7 +125,7 @@ def _several(
     if held_out is not None:
         rest, part = records, held_out.records() if isinstance(held_out, PairTable) else held_out
     else:
-        rest, part = split_records(records, recipe.held_out, recipe.seed)
+        rest, part = split_records(records, recipe.held_out, recipe.held_out_seed)
     for stage in recipe.fits:
         _check_sizes(stage, rest, about)
     return Opened(rest, part, records, (), about)

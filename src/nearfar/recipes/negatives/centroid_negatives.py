@@ -2,40 +2,26 @@
 
 Sentences without labels are near their own second pass and far from others, as in `dropout_views`; but others are of two kinds.
 Centroids of what has been seen stand for topics: the one second nearest to a sentence is a topic that it might be taken for, and a
-negative harder than a random batch mate. Batch mates of the same cluster may mean the same: they stay among the negatives, and
-
-        D_ij = cos(x_i, y_j) - cos(x_i, y_i)                                i, j of one cluster
-        L = InfoNCE over y_1 .. y_n, h_1 .. h_n  +  w / n^2 sum_ij ( relu(D_ij + a) + relu(- D_ij - b) )
-
-holds them less like the sentence than its own second pass is by a at least, and by b at most. With w = 0.001 and the sum over a few
-pairs divided by all n^2, that term is faint by construction. `online_centroids` says how centroids begin and move.
+negative harder than a random batch mate. Batch mates of the same cluster may mean the same: they stay
+among the negatives, but `false_negative_band` keeps them from being pushed too far. With a weight of 0.001, and the sum over a few
+pairs divided by those of the whole batch, that term is faint by construction. `online_centroids` says how centroids begin and move.
 
     nearfar train centroid_negatives --data sentences.jsonl --set encoder.folder=bert-base-uncased
-    nearfar train centroid_negatives --data sentences.jsonl --set objective.keys.k=64 --set false_negatives.weight=0
+    nearfar train centroid_negatives --data sentences.jsonl --set objective.keys.k=64 --set false_negatives.term.below=0.5
 
-Source: Deng et al. 2023 (arXiv 2305.09892), and the authors' code as a brief of it tells: 128 centroids, batches of 256 at 5e-5, w
-0.001, a 0 and b 0.3 for BERT (0.0001, 0.2 and 0.5 for RoBERTa), the rest as in SimCSE. Their code adds the constant a for every pair of
-two clusters too, which moves nothing.
+Source: Deng et al. 2023 (arXiv 2305.09892), and the authors' code as a brief of it tells: 128 centroids, batches of 256 at 5e-5, a
+weight of 0.001 for BERT (0.0001 for RoBERTa), the rest as in SimCSE.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
-
-import torch
-from torch import Tensor
 
 from nearfar.core.card import Card
 from nearfar.core.claim import Arm, Claim
-from nearfar.core.errors import UsageError
 from nearfar.core.recipe import Also, Contrast, Recipe
-from nearfar.core.rows import Rows
 from nearfar.core.smoke import Smoke
 from nearfar.core.use import Use
-from nearfar.maths.similarity import unit
-from nearfar.maths.tables import side_by_side
-from nearfar.objectives.composed import Objective, OnRows
 from nearfar.recipes.text.dropout_views import CLAIM as OF_DROPOUT
 from nearfar.recipes.text.dropout_views import SMOKE as OF_SENTENCES
 from nearfar.recipes.text.dropout_views import recipe as dropout_views
@@ -43,7 +29,7 @@ from nearfar.recipes.text.dropout_views import recipe as dropout_views
 CARD = Card(
     name="centroid_negatives",
     summary="dropout views with second-nearest centroids as negatives, batch mates of a cluster in a band (ClusterNS)",
-    related=("dropout_views", "online_centroids"),
+    related=("dropout_views", "online_centroids", "false_negative_band"),
     data=("texts",),
     papers=("2305.09892",),
     systems=("195",),
@@ -64,32 +50,6 @@ CLAIM = Claim(
     scale=OF_DROPOUT.scale + "; 32 centroids of batches of 64",
 )
 
-ABOVE, BELOW = 0.0, 0.3  # a and b for BERT
-
-
-def false_negatives(main: Objective) -> OnRows:
-    """The band, by the clusters that the contrast's centroids make."""
-    centroids: Any = getattr(next(iter(main.terms.values())), "keys", None)
-    if not hasattr(centroids, "cluster"):
-        raise UsageError(
-            "batch mates have no clusters without online centroids",
-            where="objective.keys",
-            remedy="keep online_centroids as the keys, or leave out the term false_negatives",
-        )
-
-    def band(x: Rows, y: Rows) -> Tensor:
-        first, second = (unit(vectors) for vectors in side_by_side(x, y))
-        cosines = first @ second.T
-        apart = cosines - cosines.diagonal()[:, None]
-        cluster = centroids.cluster(second)
-        if cluster is None:
-            return 0 * cosines.sum()
-        mates = (cluster[:, None] == cluster) & ~torch.eye(len(cluster), dtype=torch.bool, device=cluster.device)
-        outside = (apart + ABOVE).relu() + (-apart - BELOW).relu()
-        return (outside * mates).sum() / len(cluster) ** 2
-
-    return OnRows(band)
-
 
 def recipe() -> Recipe:
     """`dropout_views` with further keys and a further term. Say `encoder.folder`."""
@@ -99,6 +59,6 @@ def recipe() -> Recipe:
         plain,
         name="centroid_negatives",
         objective=Contrast(temperature=0.05, both_ways=False, keys=Use("online_centroids")),
-        also=(Also("false_negatives", false_negatives, weight=0.001),),
+        also=(Also("false_negatives", Use("false_negative_band"), weight=0.001),),
         stages=(fit,),
     )
