@@ -83,6 +83,13 @@ def _sequences(chance: np.random.Generator, label: np.ndarray) -> Records:
     return array_records(items=[row[:size] for row, size in zip(items, lengths, strict=True)], label=label)
 
 
+def _subsequences(chance: np.random.Generator, label: np.ndarray) -> Records:
+    """Histories and what came next, one of each of the sequences; of every kind three items come next."""
+    sequences = _sequences(chance, label).fields["items"]
+    following = 1 + label * 10 + chance.integers(0, 3, len(label))
+    return array_records(items=list(sequences), next=following, label=label)
+
+
 def _graphs(chance: np.random.Generator, label: np.ndarray) -> Records:
     """Rings of ten nodes with chords, as many as their kind says."""
     graphs = []
@@ -109,6 +116,7 @@ MAKERS: dict[str, Callable[[np.random.Generator, np.ndarray], Records]] = {
     "rows": _rows,
     "series": _series,
     "sequences": _sequences,
+    "subsequences": _subsequences,
     "graphs": _graphs,
     "captions": _captions,
 }
