@@ -45,11 +45,27 @@ def test_two_trainings(capsys, tmp_path):
     assert main(["compare", "good", "bad", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["verdict"] == "worse"
 
-    train_run("pairs", world(), out="elsewhere", settings=QUICK, seed=1)
+    train_run("pairs", world(), out="elsewhere", settings=[*QUICK, "held_out_seed=1"])
     assert main(["compare", "good", "elsewhere"]) == 3
     told = capsys.readouterr().err
     assert "different data" in told
     assert "one held-out set" in told
+
+
+def test_seeds_are_measured_on_the_same_held_out_records(capsys):
+    few = [*QUICK, "fit.epochs=1"]
+    made = {
+        f"{name}-{seed}": train_run("pairs", world(), out=f"{name}-{seed}", settings=[*few, *more], seed=seed)
+        for seed in (1, 2)
+        for name, more in (("a", ["fit.learning_rate=0.0000001"]), ("b", []))
+    }
+    parts = {tuple(one.held_out.many("query", range(len(one.held_out)))) for one in made.values()}
+    assert len(parts) == 1
+    assert made["b-1"].figures != made["b-2"].figures, "the seed does everything else"
+    assert main(["compare", "a-1", "a-2", "--with", "b-1", "b-2", "--json"]) == 0
+    row = json.loads(capsys.readouterr().out)["rows"][0]
+    assert (row["n"], row["units"]) == (2, "runs")
+    assert row["b"] == pytest.approx(np.mean([made[f"b-{seed}"].figures["mrr"]["mean"] for seed in (1, 2)]))
 
 
 def test_several_tasks_and_seeds_with_long_names(capsys, tmp_path):

@@ -307,7 +307,7 @@ def _shared(a: Sample, b: Sample) -> tuple[np.ndarray, np.ndarray]:
         raise UsageError(
             "the two runs were not measured on the same held-out queries",
             where="--against",
-            remedy="compare runs on the same data with the same seed and share of held-out records",
+            remedy="compare runs of the same data, held_out and held_out_seed",
         )
     rows, columns = np.array(pairs).T
     return rows, columns

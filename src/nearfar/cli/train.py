@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--settings", dest="show_settings", action="store_true", help="show the settings and leave")
     parser.add_argument("--out", metavar="DIR", help="the run directory (runs/NAME-1, -2, ... unless given)")
-    parser.add_argument("--seed", type=int, help="the only source of chance")
+    parser.add_argument("--seed", type=int, help="of all chance but for which records are held out (held_out_seed)")
     parser.add_argument("--resume", metavar="RUN", help="go on with an interrupted run; recipe and data are its own")
     add_json(parser)
     add_quiet(parser)

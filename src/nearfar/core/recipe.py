@@ -120,7 +120,7 @@ class Recipe:
     streams    what is embedded; pairs of texts unless given
     heads      heads by name
     data       what its records are: "pairs", or "images", "audio", "texts", "records" (a table, arrays: any modality)
-    held_out   the share of records kept for evaluation
+    held_out   the share of records kept for evaluation; `held_out_seed` says which, so that runs of all seeds are measured on the same
     columns    further columns of the data that relations, probes or stages read: numbers, or texts (labels) as ids. Those that
                `batching` names are read wherever the data have them
     """
@@ -130,6 +130,7 @@ class Recipe:
     objective: Contrast | Use | Callable[..., Any] = field(default_factory=Contrast)
     stages: tuple[Fit | Refresh | Transform | Measure | Decode | Stage, ...] = field(default_factory=lambda: (Fit(),))
     held_out: float = 0.1
+    held_out_seed: int = 0
     seed: int = 0
     data: Literal["pairs", "texts", "images", "audio", "records"] = "pairs"
     streams: tuple[Feed, ...] = PAIRS

@@ -235,7 +235,7 @@ def _row(task: str, metric: str, a: Sequence[_Run], b: Sequence[_Run], confidenc
         else:
             found = compare_runs(ours, rivals, metric, confidence=confidence, seed=seed)
     except DataError as error:
-        remedy = error.remedy + "; runs hold out records by their data and their seed: give all runs one held-out set"
+        remedy = error.remedy + "; give all runs one held-out set: the same data, held_out and held_out_seed"
         is_run = any(run.seed is not None for run in (*a, *b))
         raise DataError(error.what, where=task, remedy=remedy if is_run else error.remedy) from error
     lost = len(found.only_a) + len(found.only_b)

@@ -81,7 +81,7 @@ def open_data(
     if held_out is not None:
         own = held_out.records() if isinstance(held_out, PairTable) else held_out
         return Opened(records, own, records, names)
-    rest, part = split_records(records, recipe.held_out, recipe.seed)
+    rest, part = split_records(records, recipe.held_out, recipe.held_out_seed)
     return Opened(rest, part, records, names)
 
 
@@ -100,7 +100,7 @@ def _pairs(recipe: Recipe, table: PairTable, held_out: Any) -> Opened:
     if recipe.held_out <= 0 or len(table) < FEWEST:
         return Opened(table.records(), None, table.records(), table.columns)
     try:
-        rest, part = split(table, recipe.held_out, recipe.seed)
+        rest, part = split(table, recipe.held_out, recipe.held_out_seed)
     except DataError:  # all hang together by shared texts: everything is for training, and nothing is measured
         return Opened(table.records(), None, table.records(), table.columns)
     return Opened(rest.records(), part.records(), table.records(), table.columns)
@@ -125,7 +125,7 @@ def _several(
     if held_out is not None:
         rest, part = records, held_out.records() if isinstance(held_out, PairTable) else held_out
     else:
-        rest, part = split_records(records, recipe.held_out, recipe.seed)
+        rest, part = split_records(records, recipe.held_out, recipe.held_out_seed)
     for stage in recipe.fits:
         _check_sizes(stage, rest, about)
     return Opened(rest, part, records, (), about)

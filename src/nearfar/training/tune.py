@@ -335,7 +335,7 @@ class _Search:
         bad = directory / "bad_records.jsonl" if policy.on_bad == "skip" else None
         opened = open_data(chosen, data, columns, on_bad=policy.on_bad, bad_records=bad, bad_share=policy.share)
         # Another draw than that of the held-out records; the same for all trials and seeds.
-        training, development = split_records(opened.records, chosen.held_out or DEVELOPMENT, chosen.seed + 1)
+        training, development = split_records(opened.records, chosen.held_out or DEVELOPMENT, chosen.held_out_seed + 1)
         if development is None or len(development) < 2:
             raise DataError(
                 f"of {len(opened.records):,} training records none can be held out to compare settings on",
