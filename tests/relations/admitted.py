@@ -39,6 +39,11 @@ def valued(n, seed):
     }
 
 
+def looked_at(n, seed):
+    """As `paired`, with the same two views in every table."""
+    return paired(n, seed) | {"view": torch.arange(n) % 2}
+
+
 def listed(n, seed):
     """As `paired`, with lists of three ids, some of them padding."""
     ids = torch.randint(-1, max(1, (n + 1) // 2), (n, 3), generator=_draws(seed + 50))
@@ -66,6 +71,9 @@ RELATIONS = {
     "paired": (nf.paired(), paired),
     "multi_view": (nf.multi_view(), paired),
     "labelled": (nf.labelled(), paired),
+    "same_view": (nf.same_view(), looked_at),
+    "masked_views": (nf.masked_views(), paired),
+    "counted": (nf.counted(), paired),
     "explicit_negatives": (nf.explicit_negatives(), paired),
     "explicit_negatives, own": (nf.explicit_negatives(shared=False), paired),
     "queued": (nf.queued(), remembered),

@@ -38,6 +38,12 @@ def multi_view(q, k):
     return (not other and q["view"] != k["view"], other)
 
 
+def masked_views(q, k):
+    other = q["record"] != k["record"]
+    alike = q["label"] >= 0 and q["label"] == k["label"]
+    return (not other and q["view"] != k["view"], other and not alike)
+
+
 def labelled(q, k):
     itself = q["record"] == k["record"] and q["view"] == k["view"]
     alike = q["record"] == k["record"] or (q["label"] >= 0 and q["label"] == k["label"])
@@ -74,6 +80,7 @@ CASES = {
     "paired": (nf.paired(), paired),
     "multi_view": (nf.multi_view(), multi_view),
     "labelled": (nf.labelled(), labelled),
+    "masked_views": (nf.masked_views(), masked_views),
     "explicit_negatives": (nf.explicit_negatives(), explicit),
     "explicit_negatives, own": (nf.explicit_negatives(shared=False), own_explicit),
     "queued": (nf.queued(), queued),

@@ -38,6 +38,8 @@ class Feed:
     side     what the published model calls it; the field's name unless given
     views    how it is seen: names of views, or functions, in their order
     copies   how often each record is seen, told apart by the column `view`
+    same     the name of a column: every view but the first one (number 0) is of another record with the same entry there, drawn anew
+             each pass; of the record itself where none shares it, or where the entry is negative (unknown)
     look     the number of its first view: streams with equal numbers draw alike. None: counted up over the streams of a field
     head     the name of one of the recipe's `heads`, "" for none
     through  "online" learns; "momentum" is the moving average of what learns, "frozen" what the tower was when the stage began,
@@ -52,6 +54,7 @@ class Feed:
     side: str = ""
     views: tuple[Part, ...] = ()
     copies: int = 1
+    same: str = ""
     look: int | None = None
     head: str = ""
     through: Literal["online", "momentum", "frozen", "stopped"] = "online"

@@ -61,18 +61,20 @@ class Gru(ItemEncoder):
         depth: int = 1,
         dropout: float = 0.1,
         max_items: int = 50,
+        items: int = 0,
         seed: int = 0,
     ) -> Gru:
-        """An encoder with random weights for items 1 to the highest of all sides.
+        """An encoder with random weights for items 1 to the highest of all sides, or to `items` if that is more.
 
         dimension  length of an item's vector, of the state and of the result
         depth      layers, one above the other
         dropout    while training: of the items' vectors, and between layers
         max_items  of a longer sequence the latest are read
+        items      as many have a vector at least, though some may be in no sequence: what only ever comes next
 
         Errors: UsageError for settings that make no sense, DataError for a record that is no sequence of items.
         """
-        setup = ItemSetup(items_of_all(records), dimension, depth, dropout, max_items)
+        setup = ItemSetup(max(items, items_of_all(records)), dimension, depth, dropout, max_items)
         with seeded(seed):
             return cls(setup)
 

@@ -80,18 +80,20 @@ class SelfAttention(ItemEncoder):
         heads: int = 2,
         dropout: float = 0.2,
         max_items: int = 50,
+        items: int = 0,
         seed: int = 0,
     ) -> SelfAttention:
-        """An encoder with random weights for items 1 to the highest of all sides.
+        """An encoder with random weights for items 1 to the highest of all sides, or to `items` if that is more.
 
         dimension  length of a vector, a multiple of `heads`
         depth      blocks
         dropout    while training: of embeddings, attention and what each block adds
         max_items  of a longer sequence the latest are read
+        items      as many have a vector at least, though some may be in no sequence: what only ever comes next
 
         Errors: UsageError for settings that make no sense, DataError for a record that is no sequence of items.
         """
-        setup = _Setup(items_of_all(records), dimension, depth, dropout, max_items, heads)
+        setup = _Setup(max(items, items_of_all(records)), dimension, depth, dropout, max_items, heads)
         with seeded(seed):
             return cls(setup)
 

@@ -23,6 +23,7 @@ from nearfar.data.records import Records
 from nearfar.testing.small_data import small_data
 from nearfar.training.own_file import module_of_file
 from nearfar.training.prepare import Prepared, prepare, towers_of
+from nearfar.training.refresh import refreshed
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +75,8 @@ def first_step(recipe: str) -> FirstStep:
     towers, heads = towers_of(made, records)
     prepared = prepare(made.fits[0], made, records, towers, heads)
     prepared.learner.eval()
+    if made.fits[0].refresh:
+        prepared.batches.with_columns(**refreshed(made.fits[0].refresh, prepared.batches, made.seed))
     streams = prepared.batches.streams(0)
     step = nf.backward(prepared.learner.at_this_step(), streams)
     return FirstStep(made, records, prepared, streams, step)

@@ -26,6 +26,7 @@ from nearfar.core.ids import string_ids
 from nearfar.core.recipe import Feed
 from nearfar.data.bad_records import BadRecords
 from nearfar.data.lazy import LazyField
+from nearfar.data.mates import Mates
 from nearfar.data.order import Order
 from nearfar.data.records import Records, Taken
 from nearfar.execution.micro_batched import Stream
@@ -95,6 +96,7 @@ class Batches:
         self.waited = 0.0
         self._examined: set[str] = set()
         self._ready: dict[str, tuple[Any, np.ndarray]] = {}
+        self._mates: dict[str, Mates] = {}
         for source in self.sources:
             if source.feed.field not in records.fields:
                 raise UsageError(
@@ -116,6 +118,7 @@ class Batches:
     def with_columns(self, **columns: np.ndarray) -> None:
         """Columns that were computed anew; the order follows, where it goes by one of them."""
         self.records = self.records.with_columns(**columns)
+        self._mates.clear()
 
     @property
     def keys_per_query(self) -> float:
@@ -276,10 +279,11 @@ class Batches:
         view = torch.arange(source.look, source.look + feed.copies).repeat_interleave(len(index))
         view = torch.cat([view, torch.full((len(owner),), source.look)])
         record = np.concatenate([*([index] * feed.copies), owner])
+        number = torch.from_numpy(record)
+        shown = record if not feed.same else self._shown(feed, record, Draws(self.seed, epoch, number, view))
         columns = {"record": torch.from_numpy(record), "view": view}
         for name, values in self.records.columns.items():
-            columns[name] = torch.from_numpy(np.ascontiguousarray(values[record]))
-        number = torch.from_numpy(record)
+            columns[name] = torch.from_numpy(np.ascontiguousarray(values[shown]))
         if len(extra) or feed.more:
             own = torch.cat([torch.zeros(feed.copies * len(index)), torch.ones(len(owner))]).bool()
             columns |= {"negative": own, **self._columns_of_more(feed, columns, own, index)}
@@ -289,20 +293,37 @@ class Batches:
         draws = Draws(self.seed, epoch, number, view)
         if feed.name in self._ready:
             inputs, starts = self._ready[feed.name]
-            at = np.concatenate([*([index] * feed.copies), len(self.records) + _ranges(starts, index)])
+            at = np.concatenate([shown[: feed.copies * len(index)], len(self.records) + _ranges(starts, index)])
             return Seen(take(inputs, torch.from_numpy(at)), draws, columns), columns
-        items = self.records.many(feed.field, index)
+        if feed.same:
+            items = self.records.many(feed.field, shown[: feed.copies * len(index)])
+        else:
+            items = self.records.many(feed.field, index) * feed.copies
         if source.views:
             examined = feed.name in self._examined
-            items = _looked_at(source, items * feed.copies + list(extra), draws, record, examined)
+            items = _looked_at(source, items + list(extra), draws, shown, examined)
             self._examined.add(feed.name)
-        elif feed.copies == 1 or extra:
-            items = items * feed.copies + list(extra)
+        elif feed.copies == 1 or extra or feed.same:
+            items = items + list(extra)
         else:
             # Views of inputs only: every record is prepared once, whatever the number of its copies.
-            once = _prepared(source, items, index)
-            return Seen(take(once, torch.arange(len(items)).repeat(feed.copies)), draws, columns), columns
-        return Seen(_prepared(source, items, record), draws, columns), columns
+            once = _prepared(source, items[: len(index)], index)
+            return Seen(take(once, torch.arange(len(index)).repeat(feed.copies)), draws, columns), columns
+        return Seen(_prepared(source, items, shown), draws, columns), columns
+
+    def _shown(self, feed: Feed, record: np.ndarray, draws: Draws) -> np.ndarray:
+        """Which record each row shows: in the first view its own, in others one with the same entry in a column."""
+        if feed.same not in self._mates:
+            if feed.same not in self.records.columns:
+                raise UsageError(
+                    f"the stream {feed.name!r} sees records with the same {feed.same!r}, a column that the records do not have",
+                    where=f"{feed.name}.same",
+                    remedy=f"there are {', '.join(self.records.columns) or 'none'}",
+                )
+            self._mates[feed.same] = Mates.of(self.records.columns[feed.same], f"{feed.name}.same")
+        view = torch.as_tensor(draws.view)
+        drawn = self._mates[feed.same].drawn(record, draws.uniform("same").numpy())
+        return np.where(view.numpy() > 0, drawn, record)
 
     def _more(self, feed: Feed, index: np.ndarray) -> tuple[list[Any], np.ndarray]:
         """Further rows of some records, and whose they are."""

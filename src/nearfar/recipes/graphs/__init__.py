@@ -1,0 +1,1 @@
+"""Recipes for graphs, knowledge and recommendation."""
