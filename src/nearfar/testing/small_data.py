@@ -64,7 +64,9 @@ def _texts(chance: np.random.Generator, label: np.ndarray) -> Records:
 def _rows(chance: np.random.Generator, label: np.ndarray) -> Records:
     """Tables: eight numbers around the centre of their kind."""
     centres = 2 * chance.normal(size=(KINDS, 8))
-    return array_records(row=(centres[label] + 0.5 * chance.normal(size=(len(label), 8))).astype(np.float32), label=label)
+    return array_records(
+        row=(centres[label] + 0.5 * chance.normal(size=(len(label), 8))).astype(np.float32), label=label
+    )
 
 
 def _series(chance: np.random.Generator, label: np.ndarray) -> Records:
@@ -109,6 +111,13 @@ def _captions(chance: np.random.Generator, label: np.ndarray) -> Records:
     return array_records(image=pictures.many("image", range(len(label))), text=_words(chance, label), label=label)
 
 
+def _class_vectors(chance: np.random.Generator, label: np.ndarray) -> Records:
+    """Vectors of pictures [8] and those of the texts of their kinds, as a frozen pair of encoders gives them."""
+    texts = chance.normal(size=(KINDS, 8))
+    pictures = texts[label] + chance.normal(size=(len(label), 8))
+    return array_records(image=pictures.astype(np.float32), text=texts[label].astype(np.float32), label=label)
+
+
 MAKERS: dict[str, Callable[[np.random.Generator, np.ndarray], Records]] = {
     "images": _images,
     "pairs": _pairs,
@@ -119,4 +128,5 @@ MAKERS: dict[str, Callable[[np.random.Generator, np.ndarray], Records]] = {
     "subsequences": _subsequences,
     "graphs": _graphs,
     "captions": _captions,
+    "class_vectors": _class_vectors,
 }
