@@ -8,6 +8,7 @@ import pytest
 
 from nearfar.cli.main import main
 from nearfar.cli.run_sample import sample_of
+from nearfar.probes.stored_outcomes import load_outcomes
 from nearfar.report.sample import Sample
 from nearfar.training.train import train_run
 from small_world import QUICK, world
@@ -39,11 +40,14 @@ def test_a_run_keeps_a_sample_of_both_sides_with_the_columns_of_its_file(place):
     assert (~sample.pool[:120]).all()
     assert sample.pool[120:].all()
     held = [part == "held out" for part in sample.columns["part"][:120]]
-    assert sum(held) == len(sample.queries)
+    outcome = load_outcomes(place / "good")[0]["held-out"]
+    assert sum(held) == len(outcome)
+    answers = dict(world())
+    assert list(outcome.columns["answer"]) == [answers[query] for query in outcome.names]
     figures = json.loads((place / "good" / "model" / "model.json").read_text())["about"]["held_out"]
-    assert sample.scores["MRR"].mean() == pytest.approx(figures["mrr"]["mean"])
-    first = np.mean([rank == 1 for rank in sample.ranks])
-    assert first == pytest.approx(sample.scores["found first"].mean(), abs=0.1)  # ties are shared there
+    assert outcome.figure("mrr") == pytest.approx(figures["mrr"]["mean"])
+    first = np.mean(outcome.columns["rank"] == 1)
+    assert first == pytest.approx(outcome.figure("hit@1"), abs=0.1)  # ties are shared there
 
 
 def test_ranks_are_those_of_the_vectors(place):
@@ -56,7 +60,8 @@ def test_ranks_are_those_of_the_vectors(place):
         scores = {text: float(sample.vectors[i] @ vector) for text, vector in documents.items()}
         naive[queries[i]] = 1 + sum(score > scores[answers[i]] + 1e-3 for score in scores.values())
         shifted[queries[i]] = 1 + sum(score > scores[answers[held[0]]] + 1e-3 for score in scores.values())
-    told = dict(zip(sample.queries, sample.ranks.tolist(), strict=True))
+    outcome = load_outcomes(place / "good")[0]["held-out"]
+    told = dict(zip(outcome.names, outcome.columns["rank"].tolist(), strict=True))
     near = [abs(told[q] - naive[q]) <= 1 for q in naive]  # vectors are kept in half precision
     assert np.mean(near) > 0.9
     assert np.mean([abs(told[q] - shifted[q]) <= 1 for q in naive]) < 0.9
@@ -83,7 +88,9 @@ def test_the_page_is_rendered_again_without_model_and_data(place, tmp_path, caps
     assert "there are" in capsys.readouterr().err
     shutil.rmtree(run / "sample")
     assert main(["report", str(run)]) == 0
-    assert "240 points" not in (run / "report.html").read_text()
+    alone = (run / "report.html").read_text()
+    assert "240 points" not in alone
+    assert "found first" in alone, "outcomes are kept beside the sample"
 
 
 def test_two_runs_beside_each_other(place, tmp_path, capsys):

@@ -1,6 +1,6 @@
 """The report of one training run, or of two beside each other: what was trained, how the loss fell, what it is worth, what it looks like.
 
-Everything is made of what the run wrote down (its log, its figures, its sample), so that it can be made again at any time.
+Everything is made of what the run wrote down (its log, its outcomes, its sample), so that it can be made again at any time.
 """
 
 from __future__ import annotations
@@ -15,14 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from nearfar.cli.run_sample import METRICS, sample_of
-from nearfar.core.errors import UsageError
+from nearfar.cli.run_sample import OTHER_LOOK, sample_of
+from nearfar.core.errors import DataError, UsageError
 from nearfar.core.files import read_json
 from nearfar.core.model import DESCRIPTION
 from nearfar.core.model import FORMAT as MODEL
 from nearfar.core.model import VERSION as MODEL_VERSION
 from nearfar.probes.doctor import Doctor
+from nearfar.probes.matched import matched
+from nearfar.probes.outcome import Outcome
 from nearfar.probes.statistics import Interval, bootstrap, paired
+from nearfar.probes.stored_outcomes import has_outcomes, load_outcomes
 from nearfar.report.page import write
 from nearfar.report.projection import effective_rank, neighbours, principal, t_sne
 from nearfar.report.sample import Sample, has_sample
@@ -41,9 +44,11 @@ from nearfar.report.sections import (
     Table,
 )
 from nearfar.training.run import Run
+from nearfar.training.stored_held_out import HELD_OUT
 from nearfar.training.train import Trained
 
 SAMPLE = "sample"
+METRICS = {"MRR": "mrr", "found first": "hit@1", "recall@10": "recall@10"}  # title -> of an outcome
 METHODS = {"pca": "PCA", "tsne": "t-SNE"}
 NEAR_AND_FAR = "Cosine similarity of held-out records to what belongs to them (near) and to all others (far)."
 DIFFERING = 6  # queries that one of two runs answers much better
@@ -76,6 +81,11 @@ class Written:
         return self.run.logged()
 
     @cached_property
+    def outcome(self) -> Outcome | None:
+        """What every held-out query got."""
+        return load_outcomes(self.run.directory)[0].get(HELD_OUT) if has_outcomes(self.run.directory) else None
+
+    @cached_property
     def sample(self) -> Sample | None:
         place = self.run.directory / SAMPLE
         return Sample.load(place) if has_sample(place) else None
@@ -104,7 +114,7 @@ def run_page(written: Written, look: Look = Look()) -> Report:
     if sample is not None:
         sections.append(_map(sample, "The embedding", look))
         if any(sample.examples.values()):
-            sections.append(_examples(sample))
+            sections.append(_examples(sample, figures["queries"]))
     sections += _curves(written)
     if sample is not None and sample.near is not None:
         sections.append(
@@ -127,29 +137,29 @@ def run_page(written: Written, look: Look = Look()) -> Report:
 
 def comparison_page(ours: Written, rival: Written, look: Look = Look()) -> Report:
     """The report of two runs on the same held-out queries. Raises UsageError where they have none in common."""
-    a, b = ours.sample, rival.sample
+    a, b = ours.outcome, rival.outcome
     if a is None or b is None:
         raise UsageError(
-            "this run kept no sample to compare",
+            "this run kept no outcomes of held-out queries to compare",
             where=str((ours if a is None else rival).run.directory),
-            remedy="render its report once more with its data, or train it again",
+            remedy="let the training end, with some records held out",
         )
     rows, columns = _shared(a, b)
     metrics, differences = {}, []
-    for title in METRICS:
-        x, y = a.scores[title][rows], b.scores[title][columns]
+    for title, metric in METRICS.items():
+        x, y = a.columns[metric][rows], b.columns[metric][columns]
         metrics[title] = {ours.name: bootstrap(x), rival.name: bootstrap(y)}
         differences.append(Difference(ours.name, rival.name, paired(x, y), title))
     first = differences[0].paired
+    samples = {one.name: one.sample for one in (ours, rival) if one.sample is not None}
     note = f"{len(rows):,} held-out queries that both runs were measured on; whiskers are 95 % bootstrap intervals."
     sections: list[Section] = [
         Comparison("Held-out queries", metrics, differences, highlight=ours.name, note=note),
-        _differing(ours, rival, rows, columns),
+        _differing((ours.name, a, rows), (rival.name, b, columns)),
         *_curves(ours, rival),
         *_both_near(ours, rival),
-        _map(a, f"The embedding of {ours.name}", look),
-        _map(b, f"The embedding of {rival.name}", look),
-        _spectrum({ours.name: a, rival.name: b}),
+        *(_map(sample, f"The embedding of {name}", look) for name, sample in samples.items()),
+        *([_spectrum(samples)] if samples else []),
         _findings(ours, f"What the doctor says of {ours.name}"),
         _findings(rival, f"What the doctor says of {rival.name}"),
         Table("Settings that differ", ("setting", ours.name, rival.name), _differing_settings(ours, rival)),
@@ -175,10 +185,9 @@ def _both_near(*runs: Written) -> list[Section]:
 
 def _figures(written: Written, figures: Mapping[str, Any]) -> Comparison:
     kind = "pairs" if written.about["recipe"]["data"] == "pairs" else "records"
-    sample = written.sample
-    if sample is not None and len(next(iter(sample.scores.values()), [])) > 1:
-        metrics = {title: {"this model": bootstrap(values)} for title, values in sample.scores.items()}
-        metrics = {title: metrics[title] for title in METRICS if title in metrics}
+    outcome = written.outcome
+    if outcome is not None and len(outcome) > 1:
+        metrics = {title: {"this model": bootstrap(outcome.columns[name])} for title, name in METRICS.items()}
     else:
         shown = {"MRR": "mrr", "recall@10": "recall@10"}
         metrics = {title: {"this model": Interval(**figures[name])} for title, name in shown.items()}
@@ -223,12 +232,12 @@ def _map(sample: Sample, title: str, look: Look) -> Map:
     )
 
 
-def _examples(sample: Sample) -> Queries:
+def _examples(sample: Sample, asked: int) -> Queries:
     return Queries(
         "Single queries",
         sample.examples,
-        len(sample.queries),
-        note=f"Ranks are among all candidates of the {len(sample.queries):,} held-out queries; what came first instead is the "
+        asked,
+        note=f"Ranks are among all candidates of the {asked:,} held-out queries; what came first instead is the "
         "nearest wrong answer of the sample, and the numbers are cosines.",
     )
 
@@ -299,38 +308,36 @@ def _facts(written: Written, figures: Mapping[str, Any]) -> dict[str, object]:
     return facts
 
 
-def _shared(a: Sample, b: Sample) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of the queries that both were measured on: the same text with the same answer."""
-    place = {pair: i for i, pair in reversed(list(enumerate(zip(b.queries, b.right, strict=True))))}
-    pairs = [(i, place[pair]) for i, pair in enumerate(zip(a.queries, a.right, strict=True)) if pair in place]
-    if len(pairs) < 2:
+def _shared(a: Outcome, b: Outcome) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the queries that both were measured on."""
+    try:
+        return matched(a, b)
+    except DataError as error:
         raise UsageError(
-            "the two runs were not measured on the same held-out queries",
+            f"the two runs were not measured on the same held-out queries: {error.what}",
             where="--against",
             remedy="compare runs of the same data, held_out and held_out_seed",
-        )
-    rows, columns = np.array(pairs).T
-    return rows, columns
+        ) from error
 
 
-def _differing(ours: Written, rival: Written, rows: np.ndarray, columns: np.ndarray) -> Queries:
-    a, b = ours.sample, rival.sample
-    assert a is not None
-    assert b is not None
-    x, y = a.ranks[rows], b.ranks[columns]
+def _differing(ours: tuple[str, Outcome, np.ndarray], rival: tuple[str, Outcome, np.ndarray]) -> Queries:
+    """Each side: its name, its outcome, and the rows of what both share."""
+    (name, outcome, rows), (other, others, columns) = ours, rival
+    x, y = outcome.columns["rank"][rows], others.columns["rank"][columns]
     gain = 1 / x - 1 / y
     order = np.argsort(-gain, kind="stable").tolist()
+    names = outcome.names if len(outcome.names) else [f"held-out record {i}" for i in range(len(outcome))]
+    answers = outcome.columns.get("answer", [OTHER_LOOK] * len(outcome))
 
     def told(places: Sequence[int]) -> list[Answered]:
         return [
-            Answered(a.queries[int(rows[i])], a.right[int(rows[i])], int(x[i]), rival=(rival.name, int(y[i])))
-            for i in places
+            Answered(str(names[rows[i]]), str(answers[rows[i]]), int(x[i]), rival=(other, int(y[i]))) for i in places
         ]
 
     better, worse = (
         [i for i in some[:DIFFERING] if gain[i] * sign > 0] for some, sign in ((order, 1), (order[::-1], -1))
     )
-    groups = {f"{ours.name} does better": told(better), f"{rival.name} does better": told(worse)}
+    groups = {f"{name} does better": told(better), f"{other} does better": told(worse)}
     return Queries("Where they differ most", groups, len(rows))
 
 

@@ -21,6 +21,7 @@ from nearfar.report.projection import unit
 from nearfar.report.sample import Sample
 from nearfar.report.sections import Answered
 from nearfar.training.held_out import two_looks
+from nearfar.training.stored_held_out import first_ranks, queried
 from nearfar.training.train import Trained
 
 MOST = 2_000  # points
@@ -29,8 +30,8 @@ AT_ONCE = 128
 EXAMPLES = 6  # queries of a group
 CLASSES = 40  # distinct whole numbers that are taken for classes
 LETTERS = 400  # of a text that are kept
+OTHER_LOOK = "its other look"  # the answer of a record of one side
 LARGEST = 1 << 26  # bytes of a file that is read once more for its other columns
-METRICS = {"MRR": "mrr", "found first": "hit@1", "recall@10": "recall@10"}
 EASY, MISSED = "Found first, by the widest margin", "Missed by far"
 
 
@@ -95,11 +96,6 @@ def sample_of(made: Trained, most: int = MOST, seconds: float = SECONDS) -> Samp
     texts = [_texts(chosen, field) for field in sides.values()]
     columns = _columns(made, chosen, sides, texts, results)
     pool = np.repeat(np.arange(len(sides)) == len(sides) - 1, len(chosen))
-    held = made.held_out
-    queries, right = [], []
-    if results is not None and held is not None:
-        every = Chosen(held, made.records, np.ones(len(results.record), bool), results.record)
-        queries, right = (_texts(every, f) for f in (next(iter(sides.values())), list(sides.values())[-1]))
     return Sample(
         np.concatenate(vectors),
         [text for side in texts for text in side],
@@ -107,10 +103,6 @@ def sample_of(made: Trained, most: int = MOST, seconds: float = SECONDS) -> Samp
         pool,
         _color_by(columns),
         _near(made, chosen, vectors, texts),
-        queries,
-        right if len(sides) > 1 else ["its other look"] * len(right),
-        np.zeros(0, np.int64) if results is None else results.rank,
-        {} if made.retrieval is None or results is None else {k: made.retrieval.values(v) for k, v in METRICS.items()},
         {} if results is None else _examples(chosen, vectors, texts, results),
         _note(chosen, sides, made),
     )
@@ -132,15 +124,8 @@ def _results(made: Trained, sides: Mapping[str, str]) -> Results | None:
     found, held = made.retrieval, made.held_out
     if found is None or held is None:
         return None
-    first = np.arange(len(held))
-    if made.model.about["recipe"]["data"] == "pairs":  # measured are distinct queries, in the order in which they come
-        place: dict[str, int] = {}
-        for i, text in enumerate(held.many(next(iter(sides.values())), first)):
-            place.setdefault(text, i)
-        first = np.array(list(place.values()))
-    # A rank in a tie is the middle of it, as it is in the metrics.
-    rank = np.minimum.reduceat(found.above + (found.tied + 1) // 2, found.offsets[:-1])
-    return Results(first[found.queries], rank)
+    distinct = made.model.about["recipe"]["data"] == "pairs"
+    return Results(queried(found, held, next(iter(sides.values())), distinct=distinct), first_ranks(found))
 
 
 def _chosen(made: Trained, results: Results | None, most: int) -> Chosen:
@@ -315,7 +300,7 @@ def _examples(
     def told(rank: int, margin: float, i: int, best: int, own: float, other: float, wrong: bool) -> Answered:
         known = (own, other) if two else (None, None)
         shown = wrong and (margin < 0 or not two)
-        right = texts[-1][i] if two else "its other look"
+        right = texts[-1][i] if two else OTHER_LOOK
         return Answered(
             texts[0][i], right, rank, texts[-1][best] if shown else "", known[0], known[1] if shown else None
         )

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nearfar.core.errors import ResourceError
+from nearfar.core.optional import needed
 from nearfar.maths.nearest_chunked import nearest_chunked
 
 DIRECTIONS = 50  # principal axes that t-SNE is given
@@ -45,19 +45,14 @@ def t_sne(vectors: NDArray[Any], seed: int = 0) -> NDArray[np.float64]:
 
     Raises ResourceError where scikit-learn is not installed.
     """
-    try:
-        from sklearn.manifold import TSNE
-    except ImportError as error:
-        raise ResourceError(
-            "t-SNE is computed by scikit-learn, which is not installed",
-            where="--map tsne",
-            remedy="pip install 'nearfar[probes]', or take the map by principal axes",
-        ) from error
+    manifold = needed("sklearn.manifold", "probes")
     if len(vectors) < FEWEST:
         return principal(vectors)[0]
     given = principal(vectors, min(DIRECTIONS, vectors.shape[1]))[0].astype(np.float32)
     perplexity = min(30.0, (len(given) - 1) / 3)
-    return TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(given).astype(np.float64)
+    return (
+        manifold.TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(given).astype(np.float64)
+    )
 
 
 def effective_rank(shares: NDArray[Any]) -> float:

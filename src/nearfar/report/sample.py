@@ -1,10 +1,10 @@
-"""`Sample`: what a run keeps for its reports - vectors of some records, what they are, and every held-out query's result.
+"""`Sample`: what a run keeps for its reports - vectors of some records, what they are, and queries worth a look.
 
     sample.json         format and version, texts, columns of text, examples
-    sample.safetensors  vectors in half precision, columns of numbers, per-query scores
+    sample.safetensors  vectors in half precision, columns of numbers
 
-So a report is rendered again, with another map or beside another run, without the model and without the data. Written whole or not
-at all, and never trusted when it is read.
+So a report is rendered again, with another map or beside another run, without the model and without the data. What every held-out query
+got is not here, but in the run's `stored_outcomes`. Written whole or not at all, and never trusted when it is read.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from nearfar.core.files import read_json
 from nearfar.probes.similarity_histogram import SimilarityHistogram
 from nearfar.report.sections import Answered
 
-FORMAT, VERSION = "nearfar-sample", 1
+FORMAT, VERSION = "nearfar-sample", 2
 DESCRIPTION, VALUES = "sample.json", "sample.safetensors"
 
 
@@ -36,8 +36,6 @@ class Sample:
     pool      [n] whether a point is one that others are to find: documents rather than queries
     color_by  the column that is shown first, "" for none
     near      cosines of what belongs together against all else, on held-out records
-    queries   [s] texts of the held-out queries, `right` [s] of their answers
-    ranks     [s] int64 of the first right answer, from 1; `scores` metric -> [s] of the same queries
     examples  group -> queries worth a look
     note      what the sample is, in words
     """
@@ -48,10 +46,6 @@ class Sample:
     pool: NDArray[np.bool_]
     color_by: str = ""
     near: SimilarityHistogram | None = None
-    queries: Sequence[str] = ()
-    right: Sequence[str] = ()
-    ranks: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
-    scores: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     examples: Mapping[str, Sequence[Answered]] = field(default_factory=dict)
     note: str = ""
 
@@ -59,12 +53,7 @@ class Sample:
         """Write into a directory of its own. Raises ResourceError where it cannot be written."""
         from safetensors.numpy import save_file
 
-        arrays = {
-            "vectors": self.vectors.astype(np.float16),
-            "pool": np.asarray(self.pool, np.uint8),
-            "ranks": self.ranks,
-        }
-        arrays |= {f"score/{name}": np.asarray(values, np.float64) for name, values in self.scores.items()}
+        arrays = {"vectors": self.vectors.astype(np.float16), "pool": np.asarray(self.pool, np.uint8)}
         texts: dict[str, list[str]] = {}
         for name, values in self.columns.items():
             if isinstance(values, np.ndarray) and values.dtype.kind in "iufb":
@@ -79,8 +68,6 @@ class Sample:
             "columns_of_text": texts,
             "color_by": self.color_by,
             "near": None if self.near is None else asdict(self.near),
-            "queries": list(self.queries),
-            "right": list(self.right),
             "examples": {name: [asdict(one) for one in group] for name, group in self.examples.items()},
             "note": self.note,
         }
@@ -109,16 +96,11 @@ class Sample:
                 arrays["pool"].astype(bool),
                 data["color_by"],
                 None if data["near"] is None else SimilarityHistogram(**{k: tuple(v) for k, v in data["near"].items()}),
-                data["queries"],
-                data["right"],
-                arrays["ranks"],
-                {name.removeprefix("score/"): v for name, v in arrays.items() if name.startswith("score/")},
                 {name: [Answered(**one) for one in group] for name, group in data["examples"].items()},
                 data["note"],
             )
             sizes = {len(sample.texts), *map(len, columns.values()), len(sample.vectors), len(sample.pool)}
-            asked = {len(sample.queries), len(sample.right), len(sample.ranks), *map(len, sample.scores.values())}
-            if len(sizes) != 1 or len(asked) != 1 or not np.isfinite(sample.vectors).all():
+            if len(sizes) != 1 or not np.isfinite(sample.vectors).all():
                 raise ValueError("its parts have different lengths, or a vector is no number")
         except (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(
