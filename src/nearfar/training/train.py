@@ -23,6 +23,7 @@ from nearfar.core.model import Model
 from nearfar.core.parts import resolve
 from nearfar.core.progress import bar
 from nearfar.core.recipe import Recipe
+from nearfar.core.stage import Decode, Fit, Measure, Refresh, Transform
 from nearfar.core.tree import from_json, override, to_json
 from nearfar.data.bad_records import BadRecords
 from nearfar.data.pair_table import PairTable
@@ -43,6 +44,8 @@ from nearfar.training.several import again
 from nearfar.training.stages import run_stage
 from nearfar.training.state import Progress, State
 from nearfar.training.stored_held_out import store_held_out
+
+OF_THE_LIBRARY = (Fit, Refresh, Transform, Measure, Decode)  # stages; others are of a recipe's own
 
 
 @dataclass(frozen=True)
@@ -316,10 +319,27 @@ def _as_it_began(
                 remedy="give the same data again",
             )
     if recipe is None or recipe == stored["name"]:
-        recipe = from_json(Recipe, stored, str(run.directory / "config.json"))
+        recipe = _stored_recipe(stored, str(run.directory / "config.json"))
     if "sources" in data:
         return recipe, again(data["sources"]), columns
     return recipe, data["source"], columns or data["columns"]
+
+
+def _stored_recipe(stored: Mapping[str, Any], where: str) -> Recipe:
+    """A recipe from a run's configuration; a stage of its own is read as what the catalogue's recipe of that name has there."""
+    try:
+        known = {stage.name: type(stage) for stage in resolve(stored["name"], "recipes")().stages}
+    except UsageError:  # a user's own recipe
+        known = {}
+    own = {
+        i: from_json(known[stage["name"]], stage, f"{where}.stages[{i}]")
+        for i, stage in enumerate(stored["stages"])
+        if stage["name"] in known and known[stage["name"]] not in OF_THE_LIBRARY
+    }
+    rest = [stage for i, stage in enumerate(stored["stages"]) if i not in own]
+    read = from_json(Recipe, {**stored, "stages": rest}, where)
+    others = iter(read.stages)
+    return replace(read, stages=tuple(own[i] if i in own else next(others) for i in range(len(stored["stages"]))))
 
 
 def _bad_file(out: str | Path | None, resume: str | Path | None) -> Path:
