@@ -26,7 +26,7 @@ from nearfar.core.use import Use
 from nearfar.data.dataset import Dataset
 from nearfar.probes.outcome import Outcome
 from nearfar.training.options import options
-from nearfar.training.train import train_run
+from nearfar.training.train import Trained, train_run
 
 
 @dataclass(frozen=True)
@@ -97,11 +97,16 @@ def train_and_measure(recipe: Recipe, dataset: Dataset, seed: int, split: str, m
 
 def trained(recipe: Recipe, dataset: Dataset, seed: int) -> Model:
     """The model of a recipe, trained on the whole training part; the run's folder is thrown away."""
+    return trained_run(recipe, dataset, seed).model
+
+
+def trained_run(recipe: Recipe, dataset: Dataset, seed: int) -> Trained:
+    """The same with what was learned beside the model: `prepared.learner` has the objective, with a decoder say."""
     with tempfile.TemporaryDirectory(prefix="nearfar-claim-") as folder, warnings.catch_warnings():
         warnings.simplefilter(
             "ignore", RuntimeWarning
         )  # findings of the doctor: a claim's weak arm is meant to be weak
-        return train_run(recipe, dataset.train, out=f"{folder}/run", settings=("held_out=0.0",), seed=seed).model
+        return train_run(recipe, dataset.train, out=f"{folder}/run", settings=("held_out=0.0",), seed=seed)
 
 
 def measured(measure: Use, model: Any, dataset: Dataset, split: str) -> Outcome:

@@ -97,6 +97,11 @@ class Mlp(nn.Module):
         with seeded(seed):
             return cls(setup, standard)
 
+    @property
+    def numbers(self) -> int:
+        """Of the inputs of one record."""
+        return len(self.mean)
+
     def prepare(self, records: Arrays) -> Tensor:
         """Rows as standardised features [n f], float32: a function of the rows and of what `fit` found, not of weights.
 

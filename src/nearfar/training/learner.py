@@ -63,14 +63,16 @@ class Path(nn.Module):
     def with_outputs(self, seen: Seen) -> tuple[Rows, Outputs]:
         """The same, and what local terms see of it."""
         has_states = "states" in inspect.signature(self.tower.forward).parameters
-        table, states, inputs = self._embedded(seen, {"states": True} if has_states else {})
+        table, features, states, inputs = self._embedded(seen, {"states": True} if has_states else {})
         device = table.vectors.device
         own = len(seen) == len(table) and "source" not in table.columns
         columns = {name: values.to(device) for name, values in seen.columns.items()} if own else {}
-        return table, Outputs(table.with_columns(**columns), states, inputs, seen.inputs, seen.draws, self.tower)
+        return table, Outputs(
+            table.with_columns(**columns), features, states, inputs, seen.inputs, seen.draws, self.tower
+        )
 
-    def _embedded(self, seen: Seen, more: Mapping[str, Any]) -> tuple[Rows, Rows | None, Any]:
-        """Rows, states where they are asked for, and the inputs after their views."""
+    def _embedded(self, seen: Seen, more: Mapping[str, Any]) -> tuple[Rows, Tensor, Rows | None, Any]:
+        """Rows, the vectors before the head, states where they are asked for, and the inputs after their views."""
         inputs: Any = seen.inputs
         device = next(self.parameters(), torch.zeros(0)).device
         if isinstance(inputs, Tensor):
@@ -81,11 +83,15 @@ class Path(nn.Module):
             made = self.tower(inputs, **self.options, **more)
             table, states = made if more else (made, None)
             table = rows(table)
-            vectors = table.vectors if self.head is None else self.head(table.vectors)
+            vectors = features = table.vectors
+            if self.head is not None:
+                # A head that draws (a latent vector) is given the chance of the records, as views are.
+                chance = (seen.draws,) if getattr(self.head, "draws_by_record", False) else ()
+                vectors = self.head(features, *chance)
         if self.short:
             states = None if states is None else states.with_vectors(states.vectors.float())
-            vectors = vectors.float()
-        return table.with_vectors(vectors), states, inputs
+            vectors, features = vectors.float(), features.float()
+        return table.with_vectors(vectors), features, states, inputs
 
     def plain(self, inputs: Any) -> Rows:
         """Rows of prepared records without any view."""

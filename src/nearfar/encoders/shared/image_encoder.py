@@ -52,6 +52,11 @@ class ImageEncoder(nn.Module):
         super().__init__()
         self.setup, self.scale = setup, scale
 
+    @property
+    def numbers(self) -> int:
+        """Of the inputs of one record."""
+        return self.setup.channels * self.setup.size**2
+
     def prepare(self, records: Sequence[Any]) -> Tensor:
         """Paths, Pillow images or arrays as bytes, uint8 [n c size size]. Raises DataError, where="record i"."""
         return images(records, self.setup.size, channels=self.setup.channels)
