@@ -114,5 +114,8 @@ CASES = {
     "series_crop, holes": Case("series_crop", HOLES, None),
     "frequency_mask, holes": Case("frequency_mask", HOLES, None, {"share": 0.4}),
     "marginal_swap": Case("marginal_swap", list(TABLE[:20]), "row", {"share": 0.6}, bind=list(TABLE)),
+    "uniform_replacement": Case(
+        "uniform_replacement", torch.tensor(TABLE[:12]).float(), torch.ones(3, 10, dtype=torch.long), {"share": 0.3}
+    ),
     "marginal_swap, reference": Case("marginal_swap", list(TABLE[:20]), np.zeros(3), {"reference": TABLE}),
 }
