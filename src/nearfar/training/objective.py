@@ -75,7 +75,9 @@ def _terms(
         maker = resolve(spec.part, "objectives")
         if card_of(maker) is not None:
             return _contrast(Contrast(rule=spec), dimension, explicit, columns, seed)
-        return _as_objective(made(spec, "objectives", "objective", dimension=dimension, seed=seed, towers=towers, main=main), spec.part)
+        return _as_objective(
+            made(spec, "objectives", "objective", dimension=dimension, seed=seed, towers=towers, main=main), spec.part
+        )
     asked = inspect.signature(spec).parameters
     known: dict[str, Any] = {"dimension": dimension, "seed": seed, "towers": towers, "main": main}
     return _as_objective(spec(**{k: v for k, v in known.items() if k in asked}), getattr(spec, "__name__", "objective"))
