@@ -68,6 +68,11 @@ class Items(Sequence[Any]):
     def __init__(self, values: Any) -> None:
         self._values = values
 
+    @property
+    def in_hand(self) -> bool:
+        """Whether it is an array; some other data set may read from a disk."""
+        return isinstance(self._values, np.ndarray) or hasattr(self._values, "detach")
+
     def __len__(self) -> int:
         return len(self._values)
 

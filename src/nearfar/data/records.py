@@ -133,6 +133,13 @@ class Taken(Sequence[Any]):
         return list(reader(places)) if reader is not None else [self._values[i] for i in places]
 
 
+def is_in_hand(values: Any) -> bool:
+    """Whether the items of a field are in memory, so that reading one costs nothing."""
+    if isinstance(values, Taken):
+        return is_in_hand(values._values)
+    return bool(getattr(values, "in_hand", isinstance(values, (list, tuple, np.ndarray)) or hasattr(values, "detach")))
+
+
 def _bytes(item: Any) -> bytes:
     if isinstance(item, str):
         return item.encode("utf-8", "surrogatepass")

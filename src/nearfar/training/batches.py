@@ -28,7 +28,7 @@ from nearfar.data.bad_records import BadRecords
 from nearfar.data.lazy import LazyField
 from nearfar.data.mates import Mates
 from nearfar.data.order import Order
-from nearfar.data.records import Records, Taken
+from nearfar.data.records import Records, Taken, is_in_hand
 from nearfar.execution.micro_batched import Stream
 from nearfar.execution.micro_batches import cost_of, take
 from nearfar.execution.ranks import Ranks
@@ -113,7 +113,7 @@ class Batches:
         # Paths are in hand, what they lead to is not.
         reads = getattr(getattr(sys.modules[type(source.path.tower).__module__], "CARD", None), "reads", ())
         paths = {"image", "audio"} & set(reads) and isinstance(fields[0][0], (str, os.PathLike))
-        return not paths and all(isinstance(field, (list, tuple, np.ndarray, Tensor)) for field in fields)
+        return not paths and all(map(is_in_hand, fields))
 
     def with_columns(self, **columns: np.ndarray) -> None:
         """Columns that were computed anew; the order follows, where it goes by one of them."""
