@@ -106,6 +106,8 @@ CASES = {
     "self_attention": Case("self_attention", SEQUENCES, [], {"dimension": 8, "heads": 2}, spoilt=padded_tokens),
     "gcn": Case("gcn", GRAPHS, "a text", {"dimension": 4, "hidden": 6, "layers": 3}, spoilt=crossing),
     "gcn, mean": Case("gcn", GRAPHS, "a text", {"dimension": 4, "hidden": 6, "pooling": "mean"}, spoilt=crossing),
+    "node_mlp": Case("node_mlp", GRAPHS, "a text", {"dimension": 4, "hidden": 6}),
+    "node_mlp, sum": Case("node_mlp", GRAPHS, "a text", {"dimension": 4, "hidden": 6, "pooling": "sum"}),
     "gin": Case("gin", GRAPHS, {"x": 1}, {"dimension": 4, "hidden": 6}, spoilt=crossing),
     "gin, nodes": Case("gin", GRAPHS, {"x": 1}, {"dimension": 4, "hidden": 6, "pooling": "nodes"}, spoilt=crossing),
     "convolutional": Case("convolutional", IMAGES, "nowhere.png", {"width": 8, "stages": 2, "size": 16}),

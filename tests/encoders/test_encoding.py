@@ -11,7 +11,7 @@ from nearfar.core.model import Model
 from nearfar.core.parts import find
 from tiny_models import speech_folder, text_folder, vision_folder
 
-SEVERAL_ROWS = ("gcn", "gin, nodes")  # a row a node
+SEVERAL_ROWS = ("gcn", "gin, nodes", "node_mlp")  # a row a node
 ROUGH = {"pretrained_audio": 0.25}  # random convolutions of raw waves add up to little, and cancel badly
 
 

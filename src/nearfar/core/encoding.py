@@ -65,7 +65,7 @@ def encoded(
             if vectors.ndim != 2 or len(vectors) != len(some):
                 raise UsageError(
                     "this encoder gives a matrix a record",
-                    remedy='take model.encode_tokens, or an encoder whose pooling is not "tokens"',
+                    remedy="take model.encode_tokens or encode_nodes, or an encoder whose pooling gives one vector",
                 )
             made = finish(vectors.float()).cpu().numpy()
             if out is None:
@@ -92,6 +92,24 @@ def token_matrices(tower: Any, records: Sequence[Any], side: str, at_once: int) 
             mask = torch.ones(vectors.shape[:2], dtype=torch.bool) if table.mask is None else table.mask.bool().cpu()
             for number, matrix, real in zip(numbers[some.numpy()].tolist(), vectors, mask, strict=True):
                 made[number] = matrix[real].numpy()
+    return made
+
+
+def node_matrices(
+    tower: Any, graphs: Sequence[Any], side: str, finish: Callable[[Tensor], Tensor], at_once: int
+) -> list[np.ndarray]:
+    """A matrix [v d] for each graph; for encoders that give a row a node, told apart by the column `source`."""
+    made: list[Any] = [None] * len(graphs)
+    for numbers, inputs in _prepared(tower, graphs, side) if graphs else ():
+        for some in pieces(torch.as_tensor(tower.cost(inputs)).float().cpu(), at_once):
+            table = tower.forward(take(inputs, some), side=side)
+            if "source" not in table.columns:
+                raise UsageError(
+                    "this encoder gives one vector a record", remedy='use encode, or fit it with pooling="nodes"'
+                )
+            vectors, source = finish(table.vectors.float()).cpu(), table.columns["source"].cpu()
+            for place, number in enumerate(numbers[some.numpy()].tolist()):
+                made[number] = vectors[source == place].numpy()
     return made
 
 

@@ -6,10 +6,10 @@ want is also looked for in coarser groups: each pass all histories are clustered
 histories and centres of other clusters. Both stand beside the softmax over all items, which alone says what comes next. Other
 recommenders make the pair by damaging one sequence (`item_crop`, `item_mask`, `item_reorder`); here it is another real one.
 
-    nearfar train cross_subsequences --data histories.jsonl --set encoder.items=12101
+    nf.train("cross_subsequences", nf.subsequences(sequences), settings=("encoder.items=12101",))
 
-A line of the file: {"items": [4, 17, 3], "next": 25}. From whole sequences: `nf.train("cross_subsequences", nf.subsequences(sequences))`.
-To watch it: --set fit.measure=1 --set fit.probe=next_item_ranking.
+`sequences` are lists of item numbers; lists in files are not read by the command line. Histories of one's own making are data too:
+{"items": [[4, 17, 3], ...], "next": [25, ...]}. Settings fit.measure=1 and fit.probe=next_item_ranking show how it goes.
 
 Source: Qin et al. 2023 (arXiv 2310.14318), formula and numbers from the authors' code: 64 dimensions, two blocks and heads, the last 50
 items, dropout 0.5, Adam at 0.001 in batches of 256; for Beauty weights 0.3 and 0.1 and 256 clusters, for their other sets 0.1 to 0.3,
