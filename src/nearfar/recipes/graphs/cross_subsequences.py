@@ -118,10 +118,10 @@ CLAIM = Claim(
         "encoder.max_items": 8,
         "encoder.items": 400,
         "fit.batch_size": 128,
-        "fit.epochs": 6,
+        "fit.epochs": 5,
     },
     tune={"fit.learning_rate": (3e-3, 1e-2), "encoder.dropout": (0.1, 0.3)},
     source="the abstract: better than all rivals on four sets of data (the tables were not seen); there the softmax of SASRec's "
     "encoder is trained without the histories, so that it is not known what of the gain is theirs",
-    scale="400 people and 400 items of Beauty, one block of 32 dimensions, eight items back, 32 intents, batches of 128, six passes",
+    scale="400 people and 400 items of Beauty, one block of 32 dimensions, eight items back, 32 intents, batches of 128, five passes",
 )
