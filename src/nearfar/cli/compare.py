@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from nearfar.cli.arguments import add_json
@@ -70,6 +71,7 @@ def as_data(made: Compared, most: int) -> dict[str, Any]:
         "sentence": made.sentence,
         "rows": [_row_data(row) for row in made.rows],
         "others": [_row_data(row) for row in made.others],
+        "wholes": [{**asdict(whole), "interval": None} for whole in made.wholes],
         "notes": list(made.notes),
         "counts": dict(zip(("above", "below", "equal"), made.counts, strict=True)),
         "b_above_a": [_unit_data(unit) for unit in gained],
@@ -106,19 +108,23 @@ def _print(made: Compared, most: int) -> None:
     print(fill(bold(made.sentence), width()))
     print(fill(f"A = {made.a}, B = {made.b}", width(), subsequent_indent="  "))
     several = len(made.rows) > 1
-    print()
-    _print_rows((*made.rows, *made.others) if not several else made.rows, several)
+    if made.rows:
+        print()
+        _print_rows((*made.rows, *made.others) if not several else made.rows, several)
     if made.others:
         count = 1 + len(made.others)
         print(fill(f"The sentence is about the first metric alone; p (Holm) accounts for all {count}.", width()))
     for note in made.notes:
         print(fill(f"note: {note}", width(), subsequent_indent="  "))
+    if made.wholes:
+        _print_wholes(made)
+    if not made.units:
+        return
     gained, lost = made.most(most)
     metric = made.rows[0].metric
     shown = f"{metric} of each" if len({row.metric for row in made.rows}) == 1 else "main metric of each"
-    if made.units:
-        above, below, equal = made.counts
-        print(f"B is above A on {above:,}, below on {below:,}, equal on {equal:,}.")
+    above, below, equal = made.counts
+    print(f"B is above A on {above:,}, below on {below:,}, equal on {equal:,}.")
     for units, title in ((gained, "Where B is above A by most"), (lost, "Where B is below A by most")):
         if units:
             print(f"\n{bold(title)} ({shown})")
@@ -150,6 +156,25 @@ def _print_rows(rows: Sequence[Row], several: bool) -> None:
         head.pop(place)
         cells[0].pop(place)
     _print_table(head, cells, left={"task", "metric", "B is"})
+
+
+def _print_wholes(made: Compared) -> None:
+    from textwrap import fill
+
+    print(f"\n{bold('Measured as a whole')}")
+    cells = [
+        [
+            whole.task,
+            whole.metric + ("" if whole.higher else " (less is better)"),
+            f"{whole.a:.3f}",
+            f"{whole.b:.3f}",
+            f"{whole.b - whole.a:+.3f}",
+        ]
+        for whole in made.wholes
+    ]
+    _print_table(["task", "metric", "A", "B", "B - A"], cells, left={"task", "metric"})
+    why = "These figures have no interval: no single record has a part in them, so nothing here tells a difference from chance."
+    print(fill(f"{why} Measure several seeds, or several samples of records.", width()))
 
 
 def _p(value: float | None) -> str:
@@ -187,7 +212,8 @@ def _print_table(head: Sequence[str], cells: Sequence[Sequence[str]], left: set[
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in head:
-        table.add_column(name, justify="left" if name in left else "right", no_wrap=True)
+        words = name in ("task", "metric")  # where room is short they are broken, and numbers stay whole
+        table.add_column(name, justify="left" if name in left else "right", no_wrap=not words, overflow="fold")
     for line in cells:
         table.add_row(*line)
     Console(width=width(), highlight=False, markup=False).print(table)

@@ -6,13 +6,14 @@
 A side is a run, a folder of results, outcomes by the names of their tasks, or a list of such: runs of several seeds. What is compared
 is what `stored_outcomes` reads, by `statistics`, or by `compare_runs` where a side has several runs. The first sentence rests on the main
 metric of each task (or the one asked for); beside every p value of a table stands Holm's, which accounts for all rows of that table.
+`Figures`, which were measured as a whole, stand beside one another in `wholes`, without interval and verdict.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,11 @@ from nearfar.core.errors import DataError, UsageError
 from nearfar.core.parts import unknown
 from nearfar.probes.compare_runs import compare_runs
 from nearfar.probes.corrections import holm
+from nearfar.probes.figures import Figures
 from nearfar.probes.matched import matched
 from nearfar.probes.outcome import Outcome
 from nearfar.probes.statistics import Paired, compare_outcomes
-from nearfar.probes.stored_outcomes import has_outcomes, load_outcomes
+from nearfar.probes.stored_outcomes import has_outcomes, load_figures, load_outcomes
 
 CARD = Card(
     name="compare",
@@ -61,6 +63,17 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Whole:
+    """A figure that was measured as a whole: of each side one value (of several runs the mean), and nothing to tell chance by."""
+
+    task: str
+    metric: str
+    a: float
+    b: float
+    higher: bool
+
+
+@dataclass(frozen=True)
 class Unit:
     """A query, pair or record, and what each side has there."""
 
@@ -77,7 +90,7 @@ class Unit:
 
 @dataclass(frozen=True, eq=False)
 class Compared:
-    """Two sides, row by row: the metric that counts of every task in `rows`, all other metrics in `others`."""
+    """Two sides, row by row: the metric that counts of every task in `rows`, all other metrics in `others`; `wholes` have no units."""
 
     a: str
     b: str
@@ -85,6 +98,7 @@ class Compared:
     others: tuple[Row, ...]
     notes: tuple[str, ...]
     units: tuple[Unit, ...]
+    wholes: tuple[Whole, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -100,6 +114,8 @@ class Compared:
     @property
     def sentence(self) -> str:
         """Whether b is better than a, by how much and how sure that is."""
+        if not self.rows:
+            return f"{self.b} and {self.a} were measured as a whole only: there is no interval, and no verdict."
         if len(self.rows) == 1:
             row = self.rows[0]
             return row.found.sentence(self.b, self.a, metric=row.metric)
@@ -156,9 +172,11 @@ def compare(
     runs_a, runs_b = _runs(a), _runs(b)
     first_a, first_b = runs_a[0].outcomes, runs_b[0].outcomes
     tasks = [task for task in first_a if all(task in run.outcomes for run in [*runs_a, *runs_b])]
-    if not tasks:
+    wholes = _wholes(metric, runs_a, runs_b)
+    if not tasks and not wholes:
+        named = [", ".join([*run.outcomes, *run.figures]) for run in (runs_a[0], runs_b[0])]
         raise DataError(
-            f"the sides have no task in common: {', '.join(first_a)} and {', '.join(first_b)}",
+            f"the sides have no task in common: {named[0]} and {named[1]}",
             where=f"{_name(runs_a, 'A')}, {_name(runs_b, 'B')}",
             remedy="measure both with the same tasks",
         )
@@ -181,8 +199,9 @@ def compare(
         _name(runs_b, "B"),
         corrected[: len(wanted)],
         corrected[len(wanted) :],
-        tuple(_notes(tasks, runs_a, runs_b, rows)),
+        tuple(_notes([*tasks, *dict.fromkeys(whole.task for whole in wholes)], runs_a, runs_b, rows)),
         tuple(unit for task, name in wanted for unit in _units(task, name, runs_a, runs_b)),
+        wholes,
     )
 
 
@@ -191,6 +210,7 @@ class _Run:
     name: str
     outcomes: Mapping[str, Outcome]
     seed: Any = None
+    figures: Mapping[str, Figures] = field(default_factory=dict)
 
 
 def _runs(side: Side) -> list[_Run]:
@@ -203,7 +223,7 @@ def _runs(side: Side) -> list[_Run]:
                 remedy="give a run that ended and held records out, or a folder that `nearfar evaluate` wrote",
             )
         outcomes, about = load_outcomes(folder)
-        return [_Run(str(side), outcomes, about.get("seed"))]
+        return [_Run(str(side), outcomes, about.get("seed"), load_figures(folder))]
     if isinstance(side, Mapping):
         return [_Run("", side)]
     runs = [run for one in side for run in _runs(one)]
@@ -253,6 +273,25 @@ def _row(task: str, metric: str, a: Sequence[_Run], b: Sequence[_Run], confidenc
     return Row(task, metric, figures[0], figures[1], found)
 
 
+def _wholes(metric: str, a: Sequence[_Run], b: Sequence[_Run]) -> tuple[Whole, ...]:
+    """Figures that all runs have. Raises DataError where they were measured on different data."""
+    found = []
+    for task, first in a[0].figures.items():
+        if not all(task in run.figures for run in (*a, *b)):
+            continue
+        if len({run.figures[task].facts.get("fingerprint") for run in (*a, *b)}) > 1:
+            raise DataError(
+                "the two were measured on different data: their fingerprints differ",
+                where=task,
+                remedy="measure both on the same records",
+            )
+        for name in first.figures():
+            if metric in ("", name) and all(name in run.figures[task].values for run in (*a, *b)):
+                ours, rivals = (float(np.mean([run.figures[task].figure(name) for run in side])) for side in (a, b))
+                found.append(Whole(task, name, ours, rivals, first.is_better_higher(name)))
+    return tuple(found)
+
+
 def _with_holm(rows: Sequence[Row]) -> tuple[Row, ...]:
     tested = [row.found.p_value for row in rows if row.found.p_value is not None]
     adjusted = iter(holm(tested).tolist())
@@ -278,11 +317,13 @@ def _units(task: str, metric: str, a: Sequence[_Run], b: Sequence[_Run]) -> list
 
 def _notes(tasks: Sequence[str], a: Sequence[_Run], b: Sequence[_Run], rows: Sequence[Row]) -> list[str]:
     notes = []
-    every = dict.fromkeys(task for run in (*a, *b) for task in run.outcomes)
+    every = dict.fromkeys(task for run in (*a, *b) for task in (*run.outcomes, *run.figures))
     left_out = [task for task in every if task not in tasks]
     if left_out:
         notes.append(f"not on both sides, and left out: {', '.join(left_out)}")
     for task in tasks:
+        if task not in a[0].outcomes:
+            continue
         found = next(row.found for row in rows if row.task == task)
         for lacking, side in ((found.only_a, "B"), (found.only_b, "A")):
             if lacking:

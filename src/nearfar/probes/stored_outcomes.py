@@ -1,7 +1,8 @@
 """Outcomes in a folder: what probes found, unit by unit, so that it can be compared with what others find later.
 
-    outcomes.json         format and version; of each outcome its probe, metrics, units, names of units and facts; what it is about
-    outcomes.safetensors  the columns of numbers; columns of text stand in the JSON
+    outcomes.json         format and version; of each outcome its probe, metrics, units, names of units and facts; what it is about;
+                          `Figures`, which have no units
+    outcomes.safetensors  the columns and curves of numbers; columns of text stand in the JSON
 
 Other files of the folder are left alone. A crash while a newer pair is written leaves the older one readable. Nothing is ever
 unpickled, and no path is read from the files: a metric that is no mean is found again by the name of the probe, in the METRICS of its
@@ -15,7 +16,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,13 +29,14 @@ from nearfar.core.directories import flush
 from nearfar.core.errors import DataError, NearfarError, ResourceError, UsageError
 from nearfar.core.files import ensure_directory, read_json, sha256, umask, unwritable
 from nearfar.core.parts import find
+from nearfar.probes.figures import Figures
 from nearfar.probes.outcome import Metric, Outcome
 
 CARD = Card(
     name="stored_outcomes",
     summary="outcomes of probes in a folder, per unit: written whole, read with every check",
-    related=("outcome", "statistics"),
-    public=("save_outcomes", "load_outcomes"),
+    related=("outcome", "figures", "statistics"),
+    public=("save_outcomes", "load_outcomes", "load_figures"),
 )
 
 FORMAT, VERSION = "nearfar-outcomes", 1
@@ -43,10 +45,16 @@ PREVIOUS = f".{VALUES}.previous"  # the older columns, until the description of 
 DAMAGED = "the files are damaged or of different measurements; measure again"
 
 
-def save_outcomes(folder: Path, outcomes: Mapping[str, Outcome], about: Mapping[str, Any]) -> None:
+def save_outcomes(
+    folder: Path,
+    outcomes: Mapping[str, Outcome],
+    about: Mapping[str, Any],
+    figures: Mapping[str, Figures] | None = None,
+) -> None:
     """Write outcomes by name (of a task, a data set) and what they are about into a folder, whole or not at all.
 
-    about   anything worth knowing later, as JSON: the model, the data and their fingerprints, settings
+    about    anything worth knowing later, as JSON: the model, the data and their fingerprints, settings
+    figures  by name, what was measured as a whole and has no units
 
     >>> import tempfile
     >>> place = Path(tempfile.mkdtemp())
@@ -56,12 +64,13 @@ def save_outcomes(folder: Path, outcomes: Mapping[str, Outcome], about: Mapping[
     >>> outcomes["digits"].figures(), about
     ({'accuracy': 0.5}, {'model': 'runs/pairs-1'})
 
-    Raises UsageError for no outcome at all, for what is no JSON, and for a metric that could not be found again; ResourceError
+    Raises UsageError for nothing at all, for what is no JSON, and for a metric that could not be found again; ResourceError
     where the folder cannot be written.
     """
-    if not outcomes:
+    if not outcomes and not figures:
         raise UsageError("there is no outcome to store", where="outcomes", remedy="give one or more by name")
     arrays: dict[str, NDArray[Any]] = {}
+    whole = {name: _described_figures(name, one, arrays) for name, one in (figures or {}).items()}
     described = {}
     for number, (name, outcome) in enumerate(outcomes.items()):
         described[name] = _described(name, outcome)
@@ -82,7 +91,7 @@ def save_outcomes(folder: Path, outcomes: Mapping[str, Outcome], about: Mapping[
     ensure_directory(folder)
     try:
         with tempfile.TemporaryDirectory(prefix=".outcomes.building-", dir=folder) as temporary:
-            _write(Path(temporary), arrays, {"about": about, "outcomes": described})
+            _write(Path(temporary), arrays, {"about": about, "outcomes": described, "figures": whole})
             _into_place(Path(temporary), folder)
     except OSError as error:
         raise unwritable(folder, error) from error
@@ -94,18 +103,42 @@ def load_outcomes(folder: Path) -> tuple[dict[str, Outcome], dict[str, Any]]:
     Raises DataError where there are none, for files that are damaged, of another version or do not belong together, and for a metric
     whose probe is not installed.
     """
-    folder = Path(folder)
+
+    def read(data: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], path: Path) -> Any:
+        outcomes = {str(name): _outcome(entry, arrays, path) for name, entry in data["outcomes"].items()}
+        return outcomes, dict(data["about"])
+
+    return _read(Path(folder), read)
+
+
+def load_figures(folder: Path) -> dict[str, Figures]:
+    """What was measured as a whole and has no units, by name, as `save_outcomes` wrote it; often nothing.
+
+    >>> import tempfile
+    >>> place = Path(tempfile.mkdtemp())
+    >>> save_outcomes(place, {}, {}, {"corpus": Figures("rank_me", "rank_me", {"rank_me": 3.0})})
+    >>> load_figures(place)["corpus"].figures()
+    {'rank_me': 3.0}
+
+    Raises DataError as `load_outcomes` does.
+    """
+
+    def read(data: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], path: Path) -> Any:
+        return {str(name): _figures(entry, arrays, path) for name, entry in data.get("figures", {}).items()}
+
+    return _read(Path(folder), read)
+
+
+def _read(folder: Path, read: Callable[[Mapping[str, Any], Mapping[str, NDArray[Any]], Path], Any]) -> Any:
     path = folder / DESCRIPTION
     data = read_json(path, format=FORMAT, version=VERSION)
     arrays = _arrays(folder, data.get("values"))
     try:
-        about = dict(data["about"])
-        outcomes = {str(name): _outcome(entry, arrays, path) for name, entry in data["outcomes"].items()}
+        return read(data, arrays, path)
     except (DataError, ResourceError):
         raise
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise DataError(f"a description is incomplete: {error}", where=str(path), remedy=DAMAGED) from error
-    return outcomes, about
 
 
 def has_outcomes(folder: Path) -> bool:
@@ -134,6 +167,28 @@ def _described(name: str, outcome: Outcome) -> dict[str, Any]:
         "columns": {},
         "texts": {},
     }
+
+
+def _described_figures(name: str, figures: Figures, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    curves = {curve: f"figures.{name}.{curve}" for curve in figures.curves}
+    arrays |= {curves[curve]: np.ascontiguousarray(v, dtype=np.float64) for curve, v in figures.curves.items()}
+    return {
+        "probe": figures.probe,
+        "main": figures.main,
+        "values": {value: float(number) for value, number in figures.values.items()},
+        "higher": dict(figures.higher),
+        "facts": dict(figures.facts),
+        "curves": curves,
+    }
+
+
+def _figures(entry: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], path: Path) -> Figures:
+    curves = {name: arrays[key] for name, key in entry["curves"].items()}
+    values = {name: float(value) for name, value in entry["values"].items()}
+    try:
+        return Figures(entry["probe"], entry["main"], values, curves, entry["higher"], entry["facts"])
+    except NearfarError as error:
+        raise DataError(error.what, where=str(path), remedy=DAMAGED) from error
 
 
 def _texts(values: NDArray[Any], where: str) -> list[str]:
