@@ -15,6 +15,7 @@ import torch
 
 import nearfar as nf
 from nearfar.cli.main import main
+from nearfar.core import parts
 from nearfar.core.errors import DataError, UsageError
 from nearfar.core.model import Model
 from nearfar.evaluation.cache import VectorCache, key_of
@@ -80,6 +81,13 @@ def folder(tmp_path_factory):
         for w in ("cat", "soup", "dog")
     ]
     write(place / "ranked.jsonl", ranked)
+    write(place / "named.jsonl", [{"id": i, "entity": w, "item": w} for i, w in enumerate(sum(CLASSES.values(), []))])
+    write(place / "links.jsonl", [{"head": i, "relation": "beside", "tail": (i * i + 1) % 8} for i in range(8)])
+    write(place / "known.jsonl", [{"head": i, "relation": "beside", "tail": (i + 3) % 8} for i in range(8)])
+    write(place / "baskets.jsonl", [{"sequence": [i, (i + 1) % 8, 3], "next": (5 * i + 2) % 8} for i in range(8)])
+    for name, first in (("several", 0), ("several-train", 40)):
+        several = [{**row, "labels": [row["label"], f"place {i % 2}"]} for i, row in enumerate(labelled(20, first))]
+        write(place / f"{name}.jsonl", several)
     write(place / "bitext.jsonl", [{"first": f"{w} one", "second": f"{w} two"} for ws in CLASSES.values() for w in ws])
     tasks = [
         {"name": "pairs", "kind": "retrieval", "data": "queries.jsonl", "at": [1, 3]},
@@ -101,6 +109,19 @@ def folder(tmp_path_factory):
         },
         {"name": "rerank", "kind": "reranking", "data": "ranked.jsonl"},
         {"name": "bitext", "kind": "bitext_mining", "data": "bitext.jsonl", "k": 2},
+        {"name": "labels", "kind": "multi_label_probe", "data": "several.jsonl", "train": "several-train.jsonl"},
+        {
+            "name": "links",
+            "kind": "link_prediction",
+            "data": "links.jsonl",
+            "entities": "named.jsonl",
+            "known": "known.jsonl",
+            "head_query": "before {relation} {tail}",
+        },
+        {"name": "edges", "kind": "link_prediction", "data": "links.jsonl", "tail_query": "{head}"},
+        {"name": "baskets", "kind": "next_item", "data": "baskets.jsonl", "items": "named.jsonl", "repeats": False},
+        {"name": "space", "kind": "geometry", "data": "test.jsonl", "k": 3},
+        {"name": "sides", "kind": "pair_geometry", "data": "bitext.jsonl", "k": 2},
     ]
     (place / "suite.json").write_text(json.dumps({"tasks": tasks}))
     return place
@@ -120,7 +141,19 @@ def by_hand(folder):
     """Each task's figures from the probes on plain arrays."""
     from nearfar.core.parts import find
 
-    probe = {name: find(name, "probes").load(name) for name in ("knn", "clustering", "anomaly")}
+    probe = {
+        name: find(name, "probes").load(name)
+        for name in (
+            "knn",
+            "clustering",
+            "anomaly",
+            "spectrum",
+            "rank_me",
+            "hubness",
+            "alignment_uniformity",
+            "modality_gap",
+        )
+    }
     query, document = rows(folder, "queries.jsonl", "query", "document")
     asked, relevant = rows(folder, "asked.jsonl", "query", "relevant")
     first, second, label, score = rows(folder, "test-pairs.jsonl", "first", "second", "label", "score")
@@ -136,7 +169,44 @@ def by_hand(folder):
     )
     odd, anomalous = rows(folder, "test-values.jsonl", "record", "anomalous")
     normal = rows(folder, "train-values.jsonl", "record")[0]
+    several = {name: rows(folder, f"{name}.jsonl", "record", "labels") for name in ("several", "several-train")}
+    has = {
+        name: [[int(label in labels) for label in ("animal", "food", "place 0", "place 1")] for labels in told]
+        for name, (_, told) in several.items()
+    }
+    words = sum(CLASSES.values(), [])
+    links, known = (np.array(rows(folder, f"{name}.jsonl", "head", "tail")).T for name in ("links", "known"))
+    sequences, following = rows(folder, "baskets.jsonl", "sequence", "next")
+    numbers = list(dict.fromkeys(links.ravel().tolist()))  # without a file of entities their names are their texts
+    one, two = rows(folder, "bitext.jsonl", "first", "second")
     return {
+        "labels": nf.multi_label_probe(
+            embed(several["several"][0]),
+            has["several"],
+            train=(embed(several["several-train"][0]), has["several-train"]),
+        ).figure(),
+        "links": nf.link_prediction(
+            links,
+            tails=(embed([f"{words[h]} beside" for h in links[:, 0]]), embed(words)),
+            heads=(embed([f"before beside {words[t]}" for t in links[:, 1]]), embed(words)),
+            known=np.concatenate([links, known]),
+        ).figure(),
+        "edges": nf.link_prediction(
+            [[numbers.index(h), numbers.index(t)] for h, t in links.tolist()],
+            tails=(embed(str(h) for h in links[:, 0]), embed(map(str, numbers))),
+            known=[[numbers.index(h), numbers.index(t)] for h, t in links.tolist()],
+        ).figure(),
+        "baskets": nf.next_item(
+            (embed([", ".join(words[i] for i in sequence) for sequence in sequences]), embed(words)),
+            following,
+            seen=sequences,
+        ).figure(),
+        "space/spectrum": probe["spectrum"](embed(x)).figure(),
+        "space/rank_me": probe["rank_me"](embed(x)).figure(),
+        "space/hubness": probe["hubness"](embed(x), k=3).figure(),
+        "space/uniformity": probe["alignment_uniformity"](embed(x)).figure(),
+        "sides/alignment": probe["alignment_uniformity"](embed(one), embed(two)).figure("alignment"),
+        "sides/modality_gap": probe["modality_gap"](embed(one), embed(two)).figure(),
         "pairs": pairs.figure("ndcg@10"),
         "corpus": corpus.figure("ndcg@3"),
         "sts": nf.sts((embed(first), embed(second)), score).figure(),
@@ -196,8 +266,8 @@ def test_results_say_what_was_measured(folder, everything):
     assert (entry["count"], entry["units"], entry["main"], entry["kind"]) == (40, "records", "accuracy", "knn")
     assert everything.outcomes["knn"].facts["fingerprint"] == entry["data"]
     assert everything.results["complete"]
-    prints = [e["data"] for e in everything.results["tasks"].values()]
-    assert len(set(prints)) == len(prints), "each its own data"
+    prints = {e["task"]: e["data"] for e in everything.results["tasks"].values()}
+    assert len(set(prints.values())) == len(prints), "each its own data"
     assert everything.outcomes["knn"].names[0] == texts_of("animal", 1, 0)[0]
 
 
@@ -292,6 +362,172 @@ def test_outcomes_of_two_models_are_compared(folder, tmp_path):
     (a, _), (b, _) = load_outcomes(tmp_path / "a"), load_outcomes(tmp_path / "b")
     assert nf.compare_outcomes(a["knn"], b["knn"]).difference.mean > 0
     assert a["knn"].figures() == better.outcomes["knn"].figures()
+
+
+def test_figures_of_the_whole_are_stored_shown_and_compared_without_an_interval(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "120")
+    calls = []
+
+    def model(texts):
+        calls.append(len(texts))
+        return embed(texts)
+
+    def run(out, function, name):
+        return nf.evaluate(function, folder / "suite.json", tmp_path / out, name=name, only=["space"], resamples=20)
+
+    first = run("a", model, "a")
+    stored = json.loads((tmp_path / "a" / "results.json").read_text())["tasks"]
+    figure = stored["space/spectrum"]["figures"]["effective_rank"]
+    assert figure == {"value": pytest.approx(first.wholes["space/spectrum"].figure()), "low": None, "high": None}
+    assert stored["space/spectrum"]["units"] is None
+    assert stored["space/hubness"]["figures"]["anti_hubs"]["low"] is not None, "known bad: units were measured"
+    again = nf.load_figures(tmp_path / "a")["space/spectrum"]
+    assert again.figures() == first.wholes["space/spectrum"].figures()
+    assert again.curves["eigenvalue"].tolist() == first.wholes["space/spectrum"].curves["eigenvalue"].tolist()
+    assert run("a", model, "a").figures() == first.figures()
+    assert calls == [40], "the second time nothing is encoded or measured"
+    second = run("b", lambda texts: embed(texts)[:, :3], "b")
+    made = nf.compare(tmp_path / "a", tmp_path / "b")
+    whole = {(one.task, one.metric): one for one in made.wholes}["space/spectrum", "effective_rank"]
+    assert (whole.a, whole.b) == (figure["value"], second.figures()["space/spectrum"])
+    assert {row.task for row in made.rows} == {"space/uniformity", "space/conformity", "space/hubness"}
+    assert main(["compare", str(tmp_path / "a"), str(tmp_path / "b")]) == 0
+    said = capsys.readouterr().out
+    assert "These figures have no interval" in said
+    assert any(line.split()[:3] == ["space/spectrum", "effective_rank", f"{whole.a:.3f}"] for line in said.splitlines())
+    only = {"tasks": [{"name": "s", "kind": "geometry", "data": str(folder / "test.jsonl"), "probes": ["rank_me"]}]}
+    for out, function in (("c", embed), ("d", lambda texts: embed(texts)[:, :3])):
+        nf.evaluate(function, only, tmp_path / out, name=out)
+    assert main(["compare", str(tmp_path / "c"), str(tmp_path / "d")]) == 0
+    assert "no interval, and no verdict" in capsys.readouterr().out
+    with pytest.raises(DataError, match=r"no probe of geometry named 'spectre'.*did you mean spectrum"):
+        nf.evaluate(embed, {"tasks": [{**only["tasks"][0], "probes": ["spectre"]}]})
+    nf.evaluate(embed, {"tasks": [{**only["tasks"][0], "data": str(folder / "train.jsonl")}]}, tmp_path / "e", name="e")
+    with pytest.raises(DataError, match="different data"):
+        nf.compare(tmp_path / "c", tmp_path / "e")
+
+
+OWN = """
+from dataclasses import dataclass
+import numpy as np
+import nearfar as nf
+from nearfar.evaluation.task import TaskSettings
+
+COLUMNS = {"record": "text"}
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(TaskSettings):
+    scale: float = 1.0
+
+def files(work):
+    work.table()
+
+def measure(work):
+    length = np.linalg.norm(work.vectors(work.table()["record"]), axis=1) * work.settings.scale
+    return nf.Outcome("mine", "length", "records", {"length": length}, means=("length",))
+"""
+
+
+def test_kinds_of_ones_own_and_of_other_packages(folder, tmp_path, monkeypatch):
+    (tmp_path / "lengths.py").write_text(OWN)
+    suite = {"tasks": [{"name": "l", "kind": "lengths", "data": str(folder / "test.jsonl"), "scale": 2.0}]}
+
+    def run():
+        own = [tmp_path / "lengths.py"]
+        return nf.evaluate(embed, suite, tmp_path / "out", name="m", kinds=own, resamples=9).figures()["l"]
+
+    expected = 2 * np.linalg.norm(embed(rows(folder, "test.jsonl", "record")[0]), axis=1).mean()
+    assert run() == pytest.approx(expected, rel=1e-6)
+    (tmp_path / "lengths.py").write_text(OWN.replace("axis=1)", "axis=1) + 1"))
+    assert run() == pytest.approx(expected / 2 + 2, rel=1e-6), "an edited kind is measured again"
+    with pytest.raises(DataError, match="no kind of task named 'lengths'"):
+        nf.evaluate(embed, suite)
+    with pytest.raises(DataError, match="no kind of task"):  # a suite names kinds, and never a path
+        nf.evaluate(embed, {"tasks": [{**suite["tasks"][0], "kind": str(tmp_path / "lengths.py")}]})
+    (tmp_path / "half.py").write_text(OWN.replace("def measure", "def measures"))
+    with pytest.raises(UsageError, match="here is no measure"):
+        nf.evaluate(embed, suite, kinds=[tmp_path / "half.py"])
+    (tmp_path / "sts.py").write_text(OWN)
+    with pytest.raises(UsageError, match="a kind 'sts' already"):
+        nf.evaluate(embed, suite, kinds=[tmp_path / "sts.py"])
+
+    (tmp_path / "package_of_others.py").write_text(
+        'from nearfar import Card\n\nCARD = Card(name="lengths", summary="x")\n' + OWN
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    part = parts._announced_part("tasks.lengths", "package_of_others", "others")
+    monkeypatch.setattr(parts, "announced", lambda: ((part,), ()))
+    assert nf.evaluate(embed, suite, resamples=9).figures()["l"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_models_of_sequences_rank_the_items_of_their_own_table(folder, tmp_path):
+    sequences = [[1 + (i + j) % 6 for j in range(3)] for i in range(12)]
+    following = [1 + (7 * i) % 6 for i in range(12)]
+    write(tmp_path / "s.jsonl", [{"sequence": s, "next": n} for s, n in zip(sequences, following, strict=True)])
+    suite = {"tasks": [{"name": "s", "kind": "next_item", "data": str(tmp_path / "s.jsonl"), "at": [1, 2]}]}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        tower = nf.SelfAttention.fit({"sequence": sequences}, dimension=8).eval()
+    made = Model({"sequence": tower}).eval()
+    table = tower.items.weight[:6].detach().numpy()
+    scores = made.encode(sequences) @ table.T
+    expected = nf.next_item(scores, np.array(following) - 1, at=(1, 2)).figures()
+    found = nf.evaluate(made, suite, resamples=2).outcomes["s"]
+    assert found.figures() == pytest.approx(expected)
+    shifted = nf.next_item(scores, np.array(following) % 6, at=(1, 2)).figures()
+    assert shifted != pytest.approx(expected), "known bad: items numbered from 0"
+    with pytest.raises(UsageError, match="no table of items"):
+        nf.evaluate(embed, suite)
+    write(tmp_path / "s.jsonl", [{"sequence": [1, 7], "next": 2}])
+    with pytest.raises(DataError, match="no item 7"):
+        nf.evaluate(made, suite)
+
+
+@pytest.mark.parametrize(
+    ("task", "says"),
+    [
+        ({"kind": "next_item", "data": "baskets.jsonl", "items": "ranked.jsonl"}, "id"),
+        ({"kind": "link_prediction", "data": "links.jsonl", "tail_query": "{tail}"}, "no part of tail_query named"),
+        ({"kind": "link_prediction", "data": "links.jsonl", "tail_query": ""}, "nothing is asked"),
+        ({"kind": "link_prediction", "data": "links.jsonl", "entities": "few.jsonl"}, "no entity has the id"),
+        ({"kind": "multi_label_probe", "data": "several.jsonl", "train": "few.jsonl"}, "no training record has"),
+        ({"kind": "pair_geometry", "data": "bitext.jsonl", "probes": ["gap"]}, "no probe of pair_geometry"),
+    ],
+)
+def test_tasks_that_cannot_be(folder, tmp_path, task, says):
+    write(folder / "few.jsonl", [{"id": i, "entity": "x", "record": f"r {i}", "labels": ["animal"]} for i in range(3)])
+    (folder / "one.json").write_text(json.dumps({"tasks": [{"name": "one", **task}]}))
+    with pytest.raises(DataError, match="task 'one'") as raised:
+        nf.evaluate(embed, folder / "one.json")
+    assert says in str(raised.value)
+
+
+RUN = "q1 Q0 a 1 3.0 x\nq1 Q0 b 2 2.0 x\nq1 Q0 c 3 -1.0 x\nq2 Q0 c 1 0.5 x\nq3 Q0 a 1 1.0 x\nq3 Q0 b 2 0.5 x\n"
+QRELS = "q1 0 b 1\nq1 0 z 1\nq2 0 c 2\nq3 0 b 1\nq4 0 a 1\n"
+
+
+def test_rankings_in_files_are_measured_by_the_command(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("my.run").write_text(RUN)
+    Path("my.qrels").write_text(QRELS)
+    assert main(["evaluate", "--run", "my.run", "--qrels", "my.qrels", "--json", "--out", "a"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["queries"] == 4
+    assert told["figures"]["mrr"]["value"] == pytest.approx((1 / 2 + 1 + 1 / 2 + 0) / 4)
+    assert told["figures"]["recall@10"]["value"] == pytest.approx((1 / 2 + 1 + 1 + 0) / 4)
+    assert told["figures"]["mrr"]["low"] < told["figures"]["mrr"]["value"] < told["figures"]["mrr"]["high"]
+    assert main(["evaluate", "--run", "my.run", "--qrels", "my.qrels"]) == 0
+    figure = told["figures"]["ndcg@10"]
+    line = f"ndcg@10 {figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
+    assert line in [" ".join(one.split()) for one in capsys.readouterr().out.splitlines()]
+    Path("my.run").write_text(RUN.replace("q1 Q0 b 2 2.0", "q1 Q0 b 1 4.0"))
+    assert main(["evaluate", "--run", "my.run", "--qrels", "my.qrels", "--out", "b"]) == 0
+    assert nf.compare("a", "b", "mrr").rows[0].found.difference.mean == pytest.approx(0.5 / 4)
+    capsys.readouterr()
+    for wrong in (["--run", "my.run"], ["model", "--run", "my.run", "--qrels", "my.qrels"], []):
+        assert main(["evaluate", *wrong]) == 2
+    assert main(["evaluate", "--run", "my.run", "--qrels", "my.run"]) == 3
+    assert "6 fields" in capsys.readouterr().err
 
 
 def test_every_task_of_two_models_can_be_compared(folder, everything):

@@ -3,7 +3,7 @@
 A results folder holds
 
     results.json    model, suite and data with fingerprints, versions, machine, figures with intervals
-    outcomes.*      what every unit of every task got (`stored_outcomes`), for `nearfar compare`
+    outcomes.*      what every unit of every task got, and figures that no unit has (`stored_outcomes`), for `nearfar compare`
     vectors/        cached vectors, which may be deleted
 
 Kin: the probes are the functions that measure, and work on arrays; `retrieval` is one.
@@ -32,10 +32,11 @@ from nearfar.core.progress import Update, bar
 from nearfar.evaluation.cache import BYTES, VectorCache, key_of
 from nearfar.evaluation.subject import Subject, subject
 from nearfar.evaluation.suite import Suite, Task, suite_of
-from nearfar.evaluation.task import Work, module
+from nearfar.evaluation.task import Found, Work, code_of, own_kinds
+from nearfar.probes.figures import Figures
 from nearfar.probes.outcome import Outcome
 from nearfar.probes.statistics import interval
-from nearfar.probes.stored_outcomes import has_outcomes, load_outcomes, save_outcomes
+from nearfar.probes.stored_outcomes import has_outcomes, load_figures, load_outcomes, save_outcomes
 from nearfar.training.run import software
 
 CARD = Card(
@@ -53,18 +54,28 @@ RESULTS, VECTORS = "results.json", "vectors"
 class Evaluation:
     """What was measured.
 
-    outcomes  task -> what its probe found, unit by unit
-    results   what results.json holds: of each task figures with intervals, units, seconds, fingerprint of the data
-    folder    where it is stored, if anywhere
+    found    task -> what its probe found; of a task of several probes, such as `geometry`, "TASK/PROBE" of each
+    results  what results.json holds: of each of them figures with intervals, units, seconds, fingerprint of the data
+    folder   where it is stored, if anywhere
     """
 
-    outcomes: Mapping[str, Outcome]
+    found: Mapping[str, Found]
     results: Mapping[str, Any]
     folder: Path | None = None
 
+    @property
+    def outcomes(self) -> dict[str, Outcome]:
+        """What was measured unit by unit."""
+        return {name: one for name, one in self.found.items() if isinstance(one, Outcome)}
+
+    @property
+    def wholes(self) -> dict[str, Figures]:
+        """What was measured as a whole: it has no units and no intervals."""
+        return {name: one for name, one in self.found.items() if isinstance(one, Figures)}
+
     def figures(self) -> dict[str, float]:
-        """The main figure of every task."""
-        return {name: outcome.figure() for name, outcome in self.outcomes.items()}
+        """The main figure of everything found."""
+        return {name: one.figure() for name, one in self.found.items()}
 
 
 def evaluate(
@@ -74,6 +85,7 @@ def evaluate(
     *,
     name: str = "",
     only: Sequence[str] = (),
+    kinds: Sequence[str | PathLike[str]] = (),
     cache: str | PathLike[str] | None = None,
     cache_bytes: int = BYTES,
     precision: str = "float32",
@@ -88,6 +100,7 @@ def evaluate(
     name         of the model. A function is known by it: without a name its vectors are kept for this run only, and its tasks are
                  measured again; whoever gives one says that the same name always computes the same vectors
     only         names of tasks, if not all are wanted
+    kinds        Python files of yours, each a kind of task of its name (`nearfar.evaluation.task` says what stands in one)
     cache        folder of cached vectors; out/vectors unless given; in memory without `out`
     cache_bytes  of it at most; the longest unused go first
     precision    in which a model computes: "float32" or "bfloat16"
@@ -104,7 +117,7 @@ def evaluate(
     Raises DataError, which names suite, task and key, for a suite or data that cannot be used; UsageError for what is no model, tasks
     that there are not, and a folder that holds other results; ResourceError where it cannot be written.
     """
-    whole = suite_of(suite)
+    whole = suite_of(suite, own_kinds(kinds))
     chosen = whole.only(tuple(only)) if only else whole
     measured = subject(model, name, precision)
     folder = None if out is None else Path(out)
@@ -121,7 +134,7 @@ def evaluate(
             except NearfarError as error:
                 place_of = f"{chosen.source}, task {task.name!r}" + (f", {error.where}" if error.where else "")
                 raise type(error)(error.what, where=place_of, remedy=error.remedy) from error
-    return Evaluation(store.outcomes, store.results(), folder)
+    return Evaluation(store.found, store.results(), folder)
 
 
 def _work(task: Task, suite: Suite, measured: Subject, cache: VectorCache, update: Update) -> Work:
@@ -138,58 +151,62 @@ def _work(task: Task, suite: Suite, measured: Subject, cache: VectorCache, updat
             update(len(records), len(records), "cached")
         return found
 
-    return Work(task.kind, task.settings, suite.folder, encode, measured.cosine)
+    return Work(task.kind, task.part, task.settings, suite.folder, encode, measured.item_table, measured.cosine)
 
 
 class _Store:
-    """Outcomes of finished tasks, in memory and in the results folder."""
+    """What finished tasks found, in memory and in the results folder."""
 
     def __init__(self, folder: Path | None, measured: Subject, suite: Suite, resamples: int | None) -> None:
         self.folder, self.measured, self.suite, self.resamples = folder, measured, suite, resamples
-        self.outcomes: dict[str, Outcome] = {}
+        self.found: dict[str, Found] = {}
         self.entries: dict[str, dict[str, Any]] = {}
-        self.before: dict[str, Outcome] = {}
+        self.before: dict[str, Found] = {}
         self.known: dict[str, Any] = {}
         if folder is not None and measured.fingerprint and has_outcomes(folder):
-            self.before, about = load_outcomes(folder)
-            self.known = dict(about.get("tasks", {}))
+            outcomes, about = load_outcomes(folder)
+            self.before = {**outcomes, **load_figures(folder)}
+            self.known = {name: entry for name, entry in about.get("tasks", {}).items() if name in self.before}
 
     def take(self, task: Task, work: Work) -> None:
         """Measure a task, unless it is there already, and store it."""
         work.read_all()
         data = work.fingerprint
         told = {"sides": dict(task.settings.sides), "prompts": dict(task.settings.prompts), "resamples": self.resamples}
+        told |= code_of(task.kind, task.part)
         key = hashlib.sha256(json.dumps([task.kind, data, told], sort_keys=True).encode()).hexdigest()[:32]
-        entry = self.known.get(task.name)
-        if entry is not None and entry.get("key") == key and task.name in self.before:
-            self.outcomes[task.name], self.entries[task.name] = self.before[task.name], entry
+        mine = {name: entry for name, entry in self.known.items() if _task_of(name, entry) == task.name}
+        if mine and all(entry.get("key") == key for entry in mine.values()):
+            self.found |= {name: self.before[name] for name in mine}
+            self.entries |= mine
             return
         started = time.perf_counter()
-        found = module(task.kind).measure(work)
-        found = replace(found, facts={**found.facts, "fingerprint": data})
-        self.outcomes[task.name] = found
-        self.entries[task.name] = {
-            "key": key,
-            "kind": task.kind,
-            "data": data,
-            "units": found.units,
-            "count": len(found),
-            "main": found.main,
-            "figures": _figures(found, self.resamples),
-            "seconds": round(time.perf_counter() - started, 3),
-        }
+        found = task.part.measure(work)
+        seconds = round(time.perf_counter() - started, 3)
+        named = found if isinstance(found, Mapping) else {"": found}
+        for part, one in named.items():
+            name = f"{task.name}/{part}" if part else task.name
+            self.found[name] = replace(one, facts={**one.facts, "fingerprint": data})
+            about = {"key": key, "task": task.name, "kind": task.kind, "probe": one.probe, "data": data}
+            self.entries[name] = about | _told(one, self.resamples) | {"seconds": seconds}
         self.write()
 
     def write(self) -> None:
         """Everything that is known so far; what the folder held of other tasks of the suite stays until they are measured."""
         if self.folder is None:
             return
-        waiting = {t.name for t in self.suite.tasks} - set(self.outcomes)
-        entries = self.entries | {n: e for n, e in self.known.items() if n in waiting and n in self.before}
-        outcomes = self.outcomes | {n: self.before[n] for n in entries if n in waiting}
-        results = self.results() | {"tasks": entries, "complete": len(entries) == len(self.suite.tasks)}
-        save_outcomes(self.folder, outcomes, results)
+        waiting = {t.name for t in self.suite.tasks} - self._done(self.entries)
+        entries = self.entries | {n: e for n, e in self.known.items() if _task_of(n, e) in waiting}
+        found = {n: self.found[n] if n in self.found else self.before[n] for n in entries}
+        results = self.results() | {"tasks": entries, "complete": len(self._done(entries)) == len(self.suite.tasks)}
+        outcomes = {name: one for name, one in found.items() if isinstance(one, Outcome)}
+        save_outcomes(
+            self.folder, outcomes, results, {name: one for name, one in found.items() if isinstance(one, Figures)}
+        )
         write_text(self.folder / RESULTS, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+
+    def _done(self, entries: Mapping[str, Any]) -> set[str]:
+        return {_task_of(name, entry) for name, entry in entries.items()}
 
     def results(self) -> dict[str, Any]:
         """What results.json holds."""
@@ -198,7 +215,7 @@ class _Store:
             "version": VERSION,
             "model": {"name": self.measured.name, "fingerprint": self.measured.fingerprint},
             "suite": {"name": self.suite.name, "source": self.suite.source},
-            "complete": len(self.entries) == len(self.suite.tasks),
+            "complete": len(self._done(self.entries)) == len(self.suite.tasks),
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "software": software(),
             "machine": {"system": f"{platform.system()} {platform.machine()}", "usable_cores": usable_cores()},
@@ -206,7 +223,20 @@ class _Store:
         }
 
 
-def _figures(outcome: Outcome, resamples: int | None) -> dict[str, dict[str, float | None]]:
+def _task_of(name: str, entry: Mapping[str, Any]) -> str:
+    return entry.get("task", name)
+
+
+def _told(found: Found, resamples: int | None) -> dict[str, Any]:
+    """Of one probe for results.json: `units` and `count` are null where nothing was measured unit by unit."""
+    if isinstance(found, Outcome):
+        figures = with_intervals(found, resamples)
+        return {"units": found.units, "count": len(found), "main": found.main, "figures": figures}
+    figures = {name: {"value": value, "low": None, "high": None} for name, value in found.figures().items()}
+    return {"units": None, "count": None, "main": found.main, "figures": figures}
+
+
+def with_intervals(outcome: Outcome, resamples: int | None = None) -> dict[str, dict[str, float | None]]:
     """Every metric with its interval, which too few units have not."""
     made: dict[str, dict[str, float | None]] = {}
     for metric in outcome.names_of_metrics:

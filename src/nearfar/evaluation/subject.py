@@ -29,6 +29,7 @@ class Subject:
     cosine       whether vectors are compared by cosine
     sides        it has; none: it makes no difference
     embed        (records, side, progress) -> vectors [n d]
+    items        side -> the table [items d] by whose products a model of sequences scores items; None: there is none
     """
 
     name: str
@@ -36,6 +37,7 @@ class Subject:
     cosine: bool
     sides: tuple[str, ...]
     embed: Embed
+    items: Callable[[str], Any] = lambda side: None
 
     def side(self, role: str) -> str:
         """The side for a role: the one of its name, else the first. "=NAME" is asked for by name.
@@ -49,6 +51,17 @@ class Subject:
             error = unknown(name, self.sides, "side of this model")
             raise UsageError(error.what, where="sides", remedy=error.remedy)
         return self.sides[0]
+
+    def item_table(self, role: str) -> np.ndarray:
+        """The items' vectors [items d]. Raises UsageError for a model without a table of items."""
+        found = self.items(self.side(role))
+        if found is None:
+            raise UsageError(
+                "the model has no table of items",
+                where=self.name,
+                remedy="give a file of `items` with their texts, or a model of sequences of items",
+            )
+        return found
 
     def vectors(self, records: Sequence[Any], side: str, progress: Update) -> np.ndarray:
         """Checked vectors [n d] float32. Raises DataError for others than finite numbers, one row a record."""
@@ -92,9 +105,17 @@ def subject(model: Any, name: str = "", precision: str = "float32") -> Subject:
             return whole.encode(records, side=side, precision=precision, progress=progress)
 
         about = str(whole.about.get("recipe") or whole.about.get("source") or "model")
-        return Subject(
-            name or about, f"{whole.fingerprint}-{precision}", whole.similarity == "cosine", tuple(whole.sides), embed
-        )
+
+        def items(side: str) -> Any:
+            tower = whole.tower(side)
+            return (
+                tower.items.weight[: tower.setup.items].detach().float().cpu().numpy()
+                if hasattr(tower, "items")
+                else None
+            )
+
+        print_of = f"{whole.fingerprint}-{precision}"
+        return Subject(name or about, print_of, whole.similarity == "cosine", tuple(whole.sides), embed, items)
     if not callable(model):
         raise UsageError(
             f"{type(model).__name__} is no model",

@@ -4,7 +4,7 @@
 
     [[tasks]]
     name = "answers"                                  # each by its own name
-    kind = "retrieval"                                # a file in tasks/
+    kind = "retrieval"                                # a file in tasks/, or one of another package or your own
     data = "test.jsonl"                               # relative to the suite
     columns = { query = "question", document = "answer" }
     prompts = { query = "question: " }
@@ -26,18 +26,19 @@ from typing import Any
 from nearfar.core.errors import DataError, NearfarError, ResourceError, UsageError
 from nearfar.core.parts import unknown
 from nearfar.core.tree import from_json
-from nearfar.evaluation.task import check_roles, module
+from nearfar.evaluation.task import NONE, check_roles, module
 
 KEYS = ("name", "tasks")
 
 
 @dataclass(frozen=True)
 class Task:
-    """A task of a suite: its name, its kind, and the settings of that kind."""
+    """A task of a suite: its name, its kind, the settings of that kind, and the file of it."""
 
     name: str
     kind: str
     settings: Any
+    part: Any
 
 
 @dataclass(frozen=True)
@@ -59,15 +60,15 @@ class Suite:
         return Suite(self.name, tuple(t for t in self.tasks if t.name in names), self.folder, self.source)
 
 
-def suite_of(given: str | PathLike[str] | Mapping[str, Any]) -> Suite:
-    """The suite of a file, or of a mapping of the same form, whose files are relative to the working directory.
+def suite_of(given: str | PathLike[str] | Mapping[str, Any], own: Mapping[str, Any] = NONE) -> Suite:
+    """The suite of a file, or of a mapping of the same form, whose files are relative to the working directory; `own` kinds by name.
 
     Raises DataError, which names file, task and key, for anything that a suite cannot have, with the nearest names that it can.
     """
     if isinstance(given, Mapping):
-        return _suite(given, Path(), "suite", "suite")
+        return _suite(given, Path(), "suite", "suite", own)
     path = Path(given)
-    return _suite(_read(path), path.parent, path.name.split(".")[0], str(path))
+    return _suite(_read(path), path.parent, path.name.split(".")[0], str(path), own)
 
 
 def _read(path: Path) -> Any:
@@ -85,7 +86,7 @@ def _read(path: Path) -> Any:
         raise DataError(f"this is no {kind}: {error}", where=str(path), remedy="correct that line") from error
 
 
-def _suite(data: Any, folder: Path, name: str, source: str) -> Suite:
+def _suite(data: Any, folder: Path, name: str, source: str, own: Mapping[str, Any]) -> Suite:
     if not isinstance(data, Mapping):
         raise DataError("a suite is a table", where=source, remedy="write [[tasks]] in it")
     for key in data:
@@ -94,7 +95,7 @@ def _suite(data: Any, folder: Path, name: str, source: str) -> Suite:
     tasks = data.get("tasks")
     if not isinstance(tasks, (list, tuple)) or not tasks:
         raise DataError("there are no tasks", where=source, remedy="write [[tasks]] with a name, a kind and data")
-    made = [_task(task, number, source) for number, task in enumerate(tasks, 1)]
+    made = [_task(task, number, source, own) for number, task in enumerate(tasks, 1)]
     names = [task.name for task in made]
     for task in made:
         if names.count(task.name) > 1:
@@ -102,7 +103,7 @@ def _suite(data: Any, folder: Path, name: str, source: str) -> Suite:
     return Suite(str(data.get("name", name)), tuple(made), folder, source)
 
 
-def _task(data: Any, number: int, source: str) -> Task:
+def _task(data: Any, number: int, source: str, own: Mapping[str, Any]) -> Task:
     place = f"{source}, task {number}"
     if not isinstance(data, Mapping):
         raise DataError("a task is a table", where=place, remedy="write [[tasks]]")
@@ -114,15 +115,15 @@ def _task(data: Any, number: int, source: str) -> Task:
         raise DataError(f"{name!r} is no name of a task", where=place, remedy="use letters, digits, ., - and _")
     place = f"{source}, task {name!r}"
     try:
-        kind = module(data["kind"])
+        part = module(data["kind"], own)
     except UsageError as error:
         raise _located(error, f"{place}, kind") from error
-    settings = from_json(kind.Settings, {k: v for k, v in data.items() if k not in ("name", "kind")}, place)
+    settings = from_json(part.Settings, {k: v for k, v in data.items() if k not in ("name", "kind")}, place)
     try:
-        check_roles(data["kind"], settings)
+        check_roles(data["kind"], part, settings)
     except UsageError as error:
         raise _located(error, f"{place}, {error.where}") from error
-    return Task(name, data["kind"], settings)
+    return Task(name, data["kind"], settings, part)
 
 
 def _located(error: NearfarError, where: str) -> DataError:

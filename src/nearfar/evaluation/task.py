@@ -6,9 +6,11 @@ A kind is a file in `tasks/`, and its name is the file's:
     ROLES     what is encoded, for `sides` and `prompts`; where it is missing, the columns of kind "text"
     Settings  a frozen dataclass of keys that a task may have, beyond those of `TaskSettings`
     files     reads all files of a task
-    measure   from `Work` to the `Outcome` of a probe
+    measure   from `Work` to what a probe found: an `Outcome`, `Figures`, or several of them by name
 
-`kinds` lists them, and `module` is the one place where a name becomes one.
+`kinds` lists those of this package, and `module` is the one place where a name becomes one. Another package announces such a file as
+a part of the kind "tasks" (`nearfar.core.parts`); one of the user's own is named by whoever evaluates. A suite names kinds only:
+whoever sends you one does not choose what runs.
 """
 
 from __future__ import annotations
@@ -21,22 +23,31 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib import import_module
+from os import PathLike
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from nearfar.core.errors import DataError, UsageError
-from nearfar.core.parts import unknown
+from nearfar.core.files import sha256
+from nearfar.core.parts import parts, unknown
 from nearfar.data.cells import Kind
 from nearfar.data.image_folder import image_folder
 from nearfar.data.readers import read
 from nearfar.evaluation import tasks
+from nearfar.probes.figures import Figures
 from nearfar.probes.outcome import Outcome
+from nearfar.training.own_file import module_of_file
 
 NAME = 200  # characters of a text that names a unit
 IMAGES = {"record": "image", "label": "class"}  # the columns of a folder of images
 
+NEEDED = ("COLUMNS", "Settings", "files", "measure")  # of a kind's file
+NONE: Mapping[str, Any] = MappingProxyType({})
+
+Found = Outcome | Figures
 Encode = Callable[[list[Any], str, str, str], np.ndarray]
 """(records, side or role, prompt, digest of files that the records are paths of) -> vectors [n d]; "=" before a side that was asked for."""
 
@@ -77,13 +88,23 @@ class Work:
     cosine    whether the model compares by cosine
     """
 
-    def __init__(self, kind: str, settings: Any, folder: Path, encode: Encode, cosine: bool = True) -> None:
+    def __init__(
+        self,
+        kind: str,
+        part: Any,
+        settings: Any,
+        folder: Path,
+        encode: Encode,
+        items: Callable[[str], np.ndarray],
+        cosine: bool = True,
+    ) -> None:
         self.kind, self.settings, self.folder, self.cosine = kind, settings, folder, cosine
-        self.cells: Mapping[str, Kind] = module(kind).COLUMNS
+        self.cells: Mapping[str, Kind] = part.COLUMNS
+        self._part, self._items = part, items
         self._encode, self._tables = encode, dict[tuple[str, tuple[str, ...]], Table]()
         self._keys: set[str] = set()  # of settings that name files, whose content counts and not their name
         self._images = ""  # digest of the images whose paths are encoded
-        check_roles(kind, settings)
+        check_roles(kind, part, settings)
 
     def table(self, key: str = "data", roles: Sequence[str] | None = None) -> Table:
         """The file that a key of the settings names, with the columns of some roles (all of the kind unless given).
@@ -110,6 +131,11 @@ class Work:
             raise UsageError("a prompt before images", where="prompts.record", remedy="leave it out")
         return self._encode(list(items), f"={side}" if side else role, prompt, self._images)
 
+    def items(self, role: str = "sequence") -> np.ndarray:
+        """The table [items d] by whose products the model itself scores items. Raises UsageError for a model without one."""
+        side = self.settings.sides.get(role, "")
+        return self._items(f"={side}" if side else role)
+
     def compared(self, vectors: np.ndarray) -> np.ndarray:
         """Vectors whose products are the model's similarity: of unit length under the cosine."""
         if not self.cosine:
@@ -135,7 +161,7 @@ class Work:
 
     def read_all(self) -> None:
         """Read what the task will read: afterwards `fingerprint` is that of the whole task."""
-        module(self.kind).files(self)
+        self._part.files(self)
 
     def _file(self, path: Path, roles: tuple[str, ...]) -> Table:
         names = {role: self.settings.columns.get(role, role) for role in roles}
@@ -164,11 +190,18 @@ def named(outcome: Outcome, texts: Sequence[Any]) -> Outcome:
     return replace(outcome, names=[str(text)[:NAME] for text in texts])
 
 
-def check_roles(kind: str, settings: TaskSettings) -> None:
+def check_names(names: Iterable[str], known: Iterable[str], key: str, noun: str) -> None:
+    """Raises DataError, with the nearest ones, for a name in a setting that is none of the known."""
+    for name in names:
+        if name not in known:
+            error = unknown(name, known, noun)
+            raise DataError(error.what, where=key, remedy=error.remedy)
+
+
+def check_roles(kind: str, part: Any, settings: TaskSettings) -> None:
     """Raises UsageError, with the nearest names, for columns, sides or prompts of roles that a kind has not."""
-    found = module(kind)
-    encoded = getattr(found, "ROLES", [role for role, cell in found.COLUMNS.items() if cell == "text"])
-    for key, known in (("columns", found.COLUMNS), ("sides", encoded), ("prompts", encoded)):
+    encoded = getattr(part, "ROLES", [role for role, cell in part.COLUMNS.items() if cell == "text"])
+    for key, known in (("columns", part.COLUMNS), ("sides", encoded), ("prompts", encoded)):
         for role in getattr(settings, key):
             if role not in known:
                 error = unknown(role, known, f"role of {kind}")
@@ -177,15 +210,50 @@ def check_roles(kind: str, settings: TaskSettings) -> None:
 
 @lru_cache(maxsize=1)
 def kinds() -> tuple[str, ...]:
-    """Names of all kinds of tasks."""
+    """Names of the kinds of tasks of this package."""
     return tuple(sorted(found.name for found in pkgutil.iter_modules(tasks.__path__)))
 
 
-def module(kind: str) -> Any:
-    """The file of a kind. Raises UsageError, which lists the nearest names, for one that there is not."""
-    if kind not in kinds():
-        raise unknown(kind, kinds(), "kind of task")
-    return import_module(f"{tasks.__name__}.{kind}")
+def module(kind: str, own: Mapping[str, Any] = NONE) -> Any:
+    """The file of a kind: of this package, one of the caller's `own`, or one that another package announces.
+
+    Raises UsageError, which lists the nearest names, for one that there is not, and for a file that is no kind.
+    """
+    if kind in own:
+        return own[kind]
+    if kind in kinds():
+        return import_module(f"{tasks.__name__}.{kind}")
+    announced = {part.name: part for part in parts() if part.kind == "tasks"}
+    if kind not in announced:
+        raise unknown(kind, [*kinds(), *own, *announced], "kind of task")
+    return _checked(import_module(announced[kind].module), announced[kind].source)
+
+
+def own_kinds(files: Iterable[str | PathLike[str]]) -> dict[str, Any]:
+    """Kinds of the user's own, by the names of their files. Raises UsageError for a file that is no kind, and for a name that is taken."""
+    found: dict[str, Any] = {}
+    for file in files:
+        path = Path(file)
+        if path.stem in kinds() or path.stem in found:
+            raise UsageError(f"there is a kind {path.stem!r} already", where=str(path), remedy="rename your file")
+        found[path.stem] = _checked(module_of_file(path), str(path))
+    return found
+
+
+def code_of(kind: str, part: Any) -> dict[str, str]:
+    """A digest of the file of a kind that is not of this package: whoever edits it wants its tasks measured again."""
+    return {} if kind in kinds() else {"code": sha256(Path(part.__file__))}
+
+
+def _checked(part: Any, where: str) -> Any:
+    lacking = [name for name in NEEDED if not hasattr(part, name)]
+    if lacking:
+        raise UsageError(
+            f"a kind of task has {', '.join(NEEDED)}, and here is no {lacking[0]}",
+            where=where,
+            remedy="see src/nearfar/evaluation/tasks/sts.py for a short one",
+        )
+    return part
 
 
 def _label(value: Any, number: int, role: str) -> str:
