@@ -23,7 +23,9 @@ def test_choose():
     symmetric = {part.name for part in listing.choose("objectives", has="symmetric")}
     assert "sigmoid" in symmetric
     assert "info_nce" not in symmetric
-    assert {part.name for part in listing.choose("relations", reads="label")} == {"labelled"}
+    by_label = {part.name for part in listing.choose("relations", reads="label")}
+    assert {"labelled", "masked_views"} <= by_label
+    assert not {"paired", "multi_view"} & by_label
     needing = {part.name for part in listing.choose("objectives", needs="negative")}
     assert "decoupled" in needing
     assert "info_nce" not in needing
