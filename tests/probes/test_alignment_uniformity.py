@@ -88,14 +88,14 @@ def test_parts_of_a_ratio_are_those_of_a_jackknife():
 @pytest.mark.parametrize(
     ("x", "y", "options", "error", "match"),
     [
-        (torch.eye(3), torch.eye(4), {}, UsageError, "one record"),
+        (torch.eye(3), torch.eye(4), {}, UsageError, "stand beside"),
         (torch.eye(3), None, {"t": 0}, UsageError, "t = 0"),
         (torch.eye(3), None, {"alpha": -1}, UsageError, "alpha = -1"),
         (torch.zeros(3, 2), None, {}, DataError, "zero"),
         (torch.full((3, 2), torch.nan), None, {}, DataError, "NaN"),
         (torch.ones(1, 2), None, {}, DataError, "needs 2"),
         (torch.ones(4), None, {}, UsageError, "shape"),
-        ([["a"]], None, {}, UsageError, "no numbers"),
+        ([["a"]], None, {}, DataError, "not one of numbers"),
     ],
 )
 def test_errors(x, y, options, error, match):

@@ -8,7 +8,8 @@ from sklearn.linear_model import LogisticRegression
 from nearfar.core.errors import DataError, UsageError
 from nearfar.probes.class_collapse import class_collapse
 from nearfar.probes.feature_suppression import feature_suppression
-from nearfar.probes.linear_classifier import predictions
+from nearfar.probes.shared.linear_classifier import predictions
+from nearfar.probes.shared.standardise import standardiser
 
 
 def classed(seed, spread, n=400, d=6):
@@ -74,6 +75,12 @@ def test_the_classifier_is_that_of_scikit_learn():
     assert (other == want).mean() < 0.97
 
 
+def test_columns_that_differ_by_rounding_only_are_left_out_where_that_is_asked():
+    train = np.array([[1.0, 1.0], [3.0, 1.0 + 1e-9]])
+    assert standardiser(train, least=1e-6)(train).tolist() == [[-1.0, 0.0], [1.0, 0.0]]
+    assert standardiser(train)(train)[:, 1].abs().min() > 0.9, "known bad: blown up to variance one"
+
+
 def test_suppression():
     generator = np.random.default_rng(0)
     labels = generator.integers(0, 4, 300)
@@ -92,8 +99,10 @@ def test_suppression():
 
 def test_errors():
     x, coarse, fine = classed(0, 1.0, n=40)
-    with pytest.raises(UsageError, match="40 rows"):
+    with pytest.raises(UsageError, match="beside 40 records"):
         class_collapse(x, coarse[:3], fine, x, coarse, fine)
+    with pytest.raises(DataError, match="cannot be classes like"):
+        class_collapse(x, [*"ab"] * 20, fine, x, coarse, fine)
     with pytest.raises(DataError, match="two superclasses"):
         class_collapse(x, np.arange(40) % 2, np.zeros(40), x, coarse, np.zeros(40))
     with pytest.raises(DataError, match="no superclass"):
@@ -102,5 +111,5 @@ def test_errors():
         class_collapse(x, coarse, fine, x[:, :2], coarse, fine)
     with pytest.raises(DataError, match="one class"):
         feature_suppression((x, x), (x, x), np.zeros(40), fine)
-    with pytest.raises(UsageError, match="30 rows"):
+    with pytest.raises(UsageError, match="beside 30 records"):
         feature_suppression((x, x), (x, x[:30]), fine, fine)

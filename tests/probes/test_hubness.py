@@ -6,8 +6,8 @@ import torch
 from scipy.stats import skew
 
 from nearfar.core.errors import DataError, UsageError
-from nearfar.probes.embeddings import other_neighbours
 from nearfar.probes.hubness import hubness
+from nearfar.probes.shared.tensors import other_neighbours
 
 
 def occurrences(x, k, queries=None):
@@ -50,7 +50,7 @@ def test_among_equal_vectors_the_record_itself_is_left_out():
 
 def test_errors():
     for options in ({"k": 0}, {"k": 3}):
-        with pytest.raises(UsageError, match="among 2 rows"):
+        with pytest.raises(UsageError, match="where 1 to 2 are possible"):
             hubness(torch.eye(3), **options)
     with pytest.raises(UsageError, match="dimensions"):
         hubness(torch.eye(3), torch.eye(2), k=1)

@@ -100,7 +100,7 @@ def test_equals_count_fairly():
 
 def test_errors():
     x = torch.eye(4)
-    with pytest.raises(UsageError, match="one record"):
+    with pytest.raises(UsageError, match="stand beside"):
         modality_gap(x, x[:3].repeat(2, 1))
     with pytest.raises(DataError, match="needs 4"):
         modality_gap(x[:3], x[:3])

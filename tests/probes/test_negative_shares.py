@@ -86,7 +86,7 @@ def test_errors():
     for temperature in (0, -1, math.nan, math.inf):
         with pytest.raises(UsageError, match="temperature"):
             negative_shares(x, x, temperature)
-    with pytest.raises(UsageError, match="one record"):
+    with pytest.raises(UsageError, match="stand beside"):
         negative_shares(x, torch.eye(4))
     with pytest.raises(DataError, match="no negative"):
         negative_shares(x, x, labels=[1, 1, 1])

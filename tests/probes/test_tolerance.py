@@ -46,11 +46,11 @@ def test_known_answers():
 def test_errors():
     x = torch.eye(4)
     for labels, error, match in (
-        ([0, 0, 1], UsageError, "4 rows"),
-        ([0, 0, 0, 0], DataError, "1 different"),
+        ([0, 0, 1], UsageError, "beside 4 records"),
+        ([0, 0, 0, 0], DataError, "one class only"),
         ([0, 1, 2, 3], DataError, "no class has two"),
         ([0.0, 1.0, float("nan"), 1.0], DataError, "NaN"),
-        (np.array(["a", None, "a", "b"], dtype=object), DataError, "missing"),
+        (np.array(["a", None, "a", "b"], dtype=object), DataError, "no gaps"),
     ):
         with pytest.raises(error, match=match):
             tolerance(x, labels)

@@ -25,8 +25,8 @@ from torch import Tensor
 from nearfar.core.card import Card
 from nearfar.core.errors import UsageError
 from nearfar.maths.pair_means import projected
-from nearfar.probes.embeddings import TILE_BYTES, as_array, directions, same_records, strips
 from nearfar.probes.outcome import Outcome
+from nearfar.probes.shared.tensors import TILE_BYTES, as_array, directions, strips
 
 CARD = Card(
     name="alignment_uniformity",
@@ -56,8 +56,7 @@ def alignment_uniformity(
     sides = [first]
     columns: dict[str, NDArray[np.float64]] = {}
     if y is not None:
-        second = directions(y, "y")
-        same_records(first, second)
+        second = directions(y, "y", length=len(first), width=first.shape[1])
         sides.append(second)
         # Not 2 - 2 cos: of near vectors that is the difference of two nearly equal numbers.
         columns["alignment"] = as_array((first - second).double().square().sum(1) ** (alpha / 2))

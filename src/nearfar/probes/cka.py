@@ -19,8 +19,8 @@ from torch import Tensor
 from nearfar.core.card import Card
 from nearfar.core.errors import DataError
 from nearfar.maths.spectra import STRIP
-from nearfar.probes.embeddings import embeddings, same_records
 from nearfar.probes.figures import Figures
+from nearfar.probes.shared.tensors import embeddings
 
 CARD = Card(
     name="cka",
@@ -39,8 +39,8 @@ def cka(first: Any, second: Any) -> Figures:
 
     Raises UsageError for tables of different length; DataError for NaN, fewer than four rows, and constant vectors.
     """
-    x, y = (_centred(embeddings(t, name, 4), name) for t, name in ((first, "first"), (second, "second")))
-    same_records(x, y, width=False)
+    x = _centred(embeddings(first, "first", 4), "first")
+    y = _centred(embeddings(second, "second", 4, length=len(x)), "second")
     pairs = [(x, y), (x, x), (y, y)]
     biased, debiased = ([measure(*pair) for pair in pairs] for measure in (_product, _unbiased_product))
     values = {"debiased": _ratio(*debiased), "biased": _ratio(*biased)}

@@ -21,9 +21,10 @@ from torch import Tensor
 
 from nearfar.core.card import Card
 from nearfar.core.errors import DataError
-from nearfar.probes.embeddings import as_array, joint_classes, train_and_test
-from nearfar.probes.linear_classifier import predictions
 from nearfar.probes.outcome import Columns, Outcome
+from nearfar.probes.shared.inputs import joint_classes
+from nearfar.probes.shared.linear_classifier import predictions
+from nearfar.probes.shared.tensors import as_array, train_and_test
 
 CARD = Card(
     name="class_collapse",

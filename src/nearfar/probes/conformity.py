@@ -22,9 +22,9 @@ from nearfar.core.card import Card
 from nearfar.core.errors import UsageError
 from nearfar.maths.pair_means import projected
 from nearfar.maths.rank_correlation import pearson
-from nearfar.probes.embeddings import as_array, directions, embeddings
 from nearfar.probes.figures import Figures
 from nearfar.probes.outcome import Columns, Outcome
+from nearfar.probes.shared.tensors import as_array, directions, embeddings
 
 CARD = Card(
     name="conformity",

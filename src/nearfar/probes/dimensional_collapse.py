@@ -18,8 +18,8 @@ import numpy as np
 from nearfar.core.card import Card
 from nearfar.core.errors import UsageError
 from nearfar.maths.spectra import covariance_spectrum
-from nearfar.probes.embeddings import as_array, embeddings
 from nearfar.probes.figures import Figures
+from nearfar.probes.shared.tensors import as_array, embeddings
 
 CARD = Card(
     name="dimensional_collapse",

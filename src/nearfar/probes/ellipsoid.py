@@ -19,8 +19,8 @@ import torch
 from nearfar.core.card import Card
 from nearfar.core.errors import DataError
 from nearfar.maths.spectra import STRIP
-from nearfar.probes.embeddings import embeddings
 from nearfar.probes.figures import Figures
+from nearfar.probes.shared.tensors import embeddings
 
 CARD = Card(
     name="ellipsoid",

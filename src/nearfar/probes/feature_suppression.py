@@ -20,9 +20,10 @@ import numpy as np
 
 from nearfar.core.card import Card
 from nearfar.core.errors import DataError
-from nearfar.probes.embeddings import joint_classes, train_and_test
-from nearfar.probes.linear_classifier import predictions
 from nearfar.probes.outcome import Outcome
+from nearfar.probes.shared.inputs import joint_classes
+from nearfar.probes.shared.linear_classifier import predictions
+from nearfar.probes.shared.tensors import train_and_test
 
 CARD = Card(
     name="feature_suppression",

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 
 from nearfar.core.card import Card
-from nearfar.core.errors import UsageError
 from nearfar.maths.nearest_chunked import nearest_chunked
-from nearfar.probes.embeddings import directions, neighbours_exist, other_neighbours
 from nearfar.probes.outcome import Columns, Outcome
+from nearfar.probes.shared.inputs import at_least
+from nearfar.probes.shared.tensors import directions, other_neighbours
 
 CARD = Card(
     name="hubness",
@@ -47,14 +47,8 @@ def hubness(vectors: Any, queries: Any = None, *, k: int = 10) -> Outcome:
     if queries is None:
         found, asked = other_neighbours(points, k), len(points)
     else:
-        given = directions(queries, "queries", least=1)
-        if given.shape[1] != points.shape[1]:
-            raise UsageError(
-                f"queries have {given.shape[1]} dimensions and vectors {points.shape[1]}",
-                where="queries",
-                remedy="encode both with one model",
-            )
-        neighbours_exist(k, len(points))
+        given = directions(queries, "queries", least=1, width=points.shape[1])
+        at_least(k, 1, len(points), "k", "neighbours")
         found, asked = nearest_chunked(given.float().numpy(), points.float().numpy(), k)[0], len(given)
     occurrence = np.bincount(found.ravel(), minlength=len(points)).astype(np.float64)
     return Outcome(

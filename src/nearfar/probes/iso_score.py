@@ -17,8 +17,8 @@ from typing import Any
 from nearfar.core.card import Card
 from nearfar.core.errors import DataError, UsageError
 from nearfar.maths.spectra import covariance_spectrum, participation_ratio
-from nearfar.probes.embeddings import embeddings
 from nearfar.probes.figures import Figures
+from nearfar.probes.shared.tensors import embeddings
 
 CARD = Card(
     name="iso_score",

@@ -17,8 +17,8 @@ import numpy as np
 
 from nearfar.core.card import Card
 from nearfar.core.errors import DataError
-from nearfar.probes.embeddings import directions
 from nearfar.probes.outcome import Columns, Outcome
+from nearfar.probes.shared.tensors import directions
 
 CARD = Card(
     name="isotropy",

@@ -25,9 +25,9 @@ from nearfar.core.card import Card
 from nearfar.core.errors import UsageError
 from nearfar.maths.rank_correlation import average_ranks
 from nearfar.probes.conformity import conformity_divergence
-from nearfar.probes.embeddings import TILE_BYTES, as_array, directions, same_records, strips
 from nearfar.probes.figures import Figures
 from nearfar.probes.outcome import Columns, Outcome
+from nearfar.probes.shared.tensors import TILE_BYTES, as_array, directions, strips
 
 CARD = Card(
     name="modality_gap",
@@ -160,9 +160,8 @@ def gap_sweep(
 
 
 def _pair(x: Any, y: Any, least: int) -> tuple[Tensor, Tensor]:
-    first, second = directions(x, "x", least).double(), directions(y, "y", least).double()
-    same_records(first, second)
-    return first, second
+    first = directions(x, "x", least)
+    return first.double(), directions(y, "y", least, length=len(first), width=first.shape[1]).double()
 
 
 def _loss_and_first(x: Tensor, y: Tensor, temperature: float, tile_bytes: int) -> tuple[float, float]:

@@ -24,8 +24,9 @@ from torch import Tensor
 
 from nearfar.core.card import Card
 from nearfar.core.errors import DataError, UsageError
-from nearfar.probes.embeddings import TILE_BYTES, as_array, classes, directions, same_records, strips
 from nearfar.probes.outcome import Outcome
+from nearfar.probes.shared.inputs import classes
+from nearfar.probes.shared.tensors import TILE_BYTES, as_array, directions, strips
 
 CARD = Card(
     name="negative_shares",
@@ -55,10 +56,10 @@ def negative_shares(
     """
     if not (temperature > 0 and math.isfinite(temperature)):
         raise UsageError(f"a temperature of {temperature}", where="temperature", remedy="give one above zero, as 0.07")
-    x, y = directions(queries, "queries").double(), directions(keys, "keys").double()
-    same_records(x, y)
+    x = directions(queries, "queries").double()
+    y = directions(keys, "keys", length=len(x), width=x.shape[1]).double()
     n = len(x)
-    codes = torch.from_numpy(np.arange(n) if labels is None else classes(labels, n))
+    codes = torch.from_numpy(np.arange(n) if labels is None else classes(labels, "labels", length=n, least=1).number)
     alone = int(torch.bincount(codes).max())
     if alone == n:
         raise DataError("all records have one label: there is no negative", where="labels", remedy="give more classes")

@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import Any
 
 from nearfar.core.card import Card
-from nearfar.probes.embeddings import directions, other_neighbours, same_records
 from nearfar.probes.outcome import Outcome
+from nearfar.probes.shared.tensors import directions, other_neighbours
 
 CARD = Card(
     name="neighbourhood_overlap",
@@ -32,8 +32,8 @@ def neighbourhood_overlap(first: Any, second: Any, *, k: int = 10) -> Outcome:
 
     Raises UsageError for tables of different length and unless 1 <= k < n; DataError for NaN and vectors of zeros.
     """
-    a, b = directions(first, "first"), directions(second, "second")
-    same_records(a, b, width=False)
+    a = directions(first, "first")
+    b = directions(second, "second", length=len(a))
     one, other = other_neighbours(a, k), other_neighbours(b, k)
     shared = (one[:, :, None] == other[:, None, :]).any(2).mean(1)
     chance = k / (len(a) - 1)

@@ -16,8 +16,8 @@ import torch
 from nearfar.core.card import Card
 from nearfar.core.errors import DataError
 from nearfar.maths.spectra import squared_singular_values
-from nearfar.probes.embeddings import as_array, embeddings
 from nearfar.probes.figures import Figures
+from nearfar.probes.shared.tensors import as_array, embeddings
 
 CARD = Card(
     name="rank_me",

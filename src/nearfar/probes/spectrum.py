@@ -18,8 +18,8 @@ from typing import Any
 
 from nearfar.core.card import Card
 from nearfar.maths.spectra import covariance_spectrum, directions, entropy_rank, participation_ratio
-from nearfar.probes.embeddings import as_array, embeddings
 from nearfar.probes.figures import Figures
+from nearfar.probes.shared.tensors import as_array, embeddings
 
 CARD = Card(
     name="spectrum",

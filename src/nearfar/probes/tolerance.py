@@ -23,8 +23,9 @@ import torch
 from nearfar.core.card import Card
 from nearfar.core.errors import DataError
 from nearfar.maths.pair_means import projected, projected_ratio
-from nearfar.probes.embeddings import as_array, classes, directions
 from nearfar.probes.outcome import Outcome
+from nearfar.probes.shared.inputs import classes
+from nearfar.probes.shared.tensors import as_array, directions
 
 CARD = Card(
     name="tolerance",
@@ -47,7 +48,7 @@ def tolerance(vectors: Any, labels: Any) -> Outcome:
     """
     points = directions(vectors).double()
     n = len(points)
-    codes = classes(labels, n, least=2)
+    codes = classes(labels, "labels", length=n).number
     sizes = np.bincount(codes)
     partners = sizes[codes] - 1
     if not partners.any():

@@ -91,8 +91,8 @@ def zero_one(labels: Any, where: str, *, length: int = -1) -> NDArray[np.int64]:
     return made.astype(np.int64)
 
 
-def classes(labels: Any, where: str, *, length: int = -1) -> Classes:
-    """Labels [n], whole numbers or strings, as class numbers; there are two classes at least.
+def classes(labels: Any, where: str, *, length: int = -1, least: int = 2) -> Classes:
+    """Labels [n], whole numbers or strings, as class numbers; there are `least` classes.
 
     >>> found = classes(["cat", "dog", "cat"], "labels")
     >>> found.number.tolist(), found.names.tolist()
@@ -101,7 +101,7 @@ def classes(labels: Any, where: str, *, length: int = -1) -> Classes:
     Raises DataError for other labels, NaN, and one class only; UsageError for another shape or length.
     """
     names, number = np.unique(_labels(labels, where, length), return_inverse=True)
-    if len(names) < 2:
+    if len(names) < least:
         raise DataError(
             f"there is one class only: {names[0]!s}", where=where, remedy="give records of two classes or more"
         )
@@ -114,12 +114,7 @@ def known_classes(labels: Any, names: NDArray[Any], where: str, *, length: int =
     Raises DataError for a label that is none of them, and for what `classes` refuses, except that one class is enough.
     """
     made = _labels(labels, where, length)
-    if (made.dtype.kind == "U") != (names.dtype.kind == "U"):
-        raise DataError(
-            f"labels like {made[0]!s} cannot be classes like {names[0]!s}",
-            where=where,
-            remedy="use numbers or strings in both",
-        )
+    _same_kind(made, names, where)
     number = np.searchsorted(names, made).clip(0, len(names) - 1)
     strange = np.flatnonzero(names[number] != made)
     if len(strange):
@@ -129,6 +124,22 @@ def known_classes(labels: Any, names: NDArray[Any], where: str, *, length: int =
             remedy="give each class something to learn it from, or leave its records out",
         )
     return number.astype(np.int64)
+
+
+def joint_classes(
+    train: Any, test: Any, sizes: tuple[int, int], where: str = "labels"
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Labels of training and test rows as numbers that both share; test rows may have classes of their own.
+
+    >>> [codes.tolist() for codes in joint_classes(["b", "a"], ["b"], (2, 1))]
+    [[1, 0], [1]]
+
+    Raises what `classes` raises, but for one class only.
+    """
+    first, second = _labels(train, f"train_{where}", sizes[0]), _labels(test, where, sizes[1])
+    _same_kind(second, first, where)
+    number = np.unique(np.concatenate([first, second]), return_inverse=True)[1].astype(np.int64)
+    return number[: len(first)], number[len(first) :]
 
 
 def pair_scores(scores: Any, where: str) -> NDArray[np.float64]:
@@ -217,6 +228,15 @@ def _labels(labels: Any, where: str, length: int) -> NDArray[Any]:
             remedy="give whole numbers or strings, and no gaps",
         )
     return made
+
+
+def _same_kind(made: NDArray[Any], names: NDArray[Any], where: str) -> None:
+    if (made.dtype.kind == "U") != (names.dtype.kind == "U"):
+        raise DataError(
+            f"labels like {made[0]!s} cannot be classes like {names[0]!s}",
+            where=where,
+            remedy="use numbers or strings in both",
+        )
 
 
 def _same_length(made: NDArray[Any], where: str, length: int) -> None:

@@ -11,6 +11,9 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from nearfar.maths.logistic_regression import logistic_path
+from nearfar.probes.shared.standardise import standardiser
+
+ROUNDING = 1e-6  # a column that differs by no more of the whole says nothing and must not be blown up
 
 
 def predictions(
@@ -23,10 +26,7 @@ def predictions(
     [9, 7]
     """
     kinds, codes = np.unique(labels, return_inverse=True)
-    mean, deviation = train.mean(0, dtype=torch.float64), train.double().std(0, correction=0)
-    # a column that differs by rounding only says nothing and must not be blown up
-    dead = deviation <= 1e-6 * train.double().square().mean().sqrt()
-    scale = torch.where(dead, 0.0, 1 / torch.where(dead, 1.0, deviation))
+    standard = standardiser(train.numpy(), least=ROUNDING)
     targets = torch.eye(len(kinds), dtype=torch.float64)[torch.from_numpy(codes)]
-    ((weights, bias),) = logistic_path((train.double() - mean) * scale, targets, [1 / len(train)])
-    return kinds[((test.double() - mean) * scale @ weights + bias).argmax(1).numpy()]
+    ((weights, bias),) = logistic_path(standard(train.numpy()).double(), targets, [1 / len(train)])
+    return kinds[(standard(test.numpy()).double() @ weights + bias).argmax(1).numpy()]
