@@ -22,8 +22,13 @@ def test_contract(name):
 @pytest.mark.parametrize("name", RULES)
 def test_the_examination_notices_a_wrong_reference(name):
     right = reference(name)
+
+    def wrong(*arguments, **channels):
+        made = right(*arguments, **channels)
+        return (made[0] + 1e-6, made[1]) if isinstance(made, tuple) else made + 1e-6
+
     with pytest.raises(ContractBroken, match="naive loops"):
-        contract(getattr(nf, name), lambda s, p, n, **c: right(s, p, n, **c) + 1e-6)
+        contract(getattr(nf, name), wrong)
 
 
 def negate(card_rule):

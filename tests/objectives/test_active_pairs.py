@@ -30,8 +30,9 @@ def truth(name, row_means=False):
         there = [0.0 if keys is X and i == k else 1.0 for k in range(len(keys))]
         none = [0.0] * len(keys)
         weights = (there, none) if keys is X else (none, there)
-        totals.append(getattr(naive, name)(scores, *weights))
-        counts.append(naive.count(scores, *weights))
+        total, count = getattr(naive, name)(scores, *weights)
+        totals.append(total)
+        counts.append(count)
     assert 0 < sum(counts) < 9 * len(keys) - (9 if keys is X else 0), "some pairs are inactive"
     if row_means:
         return sum(t / max(c, 1) for t, c in zip(totals, counts, strict=True)) / len(totals)

@@ -10,12 +10,18 @@ import os
 
 import pytest
 
-from contract.naive import COMPOSED, RULES
+from contract.naive import COMPOSED, RULES, module
+from nearfar.objectives.composed import Objective
 from nearfar.testing.suite import NOTICED, TOLERANCE, distance, noticed
 from nearfar.testing.ways import WAYS, truth
 from ways import problems
 
 EVERYTHING = os.environ.get("NEARFAR_TEST_ALL") == "1"
+# A local term sees what an encoder makes of its inputs, and a problem here has towers of vectors: those run in every way in
+# tests/training/test_local_terms.py and test_training_on_ranks.py.
+ON_ROWS = [n for n in COMPOSED if not (isinstance(o := module(n).objective(), Objective) and o.local())]
+# It sees positives alone, and aligned ones lie on one rank: only scattered ones tell a wrong gather from a right one.
+SCATTERED = {"active_pull": "labelled"}
 OTHER_WAYS = [way for way in WAYS if way != "plain"]
 
 
@@ -41,16 +47,16 @@ def test_a_rule_under_a_relation_in_a_way(rule, relation, way, rank_groups):
     assert distance(way, truth_here, problems.rule, (rule, relation), rank_groups) < TOLERANCE
 
 
-@pytest.mark.parametrize(("name", "way"), list(itertools.product(COMPOSED, WAYS)))
+@pytest.mark.parametrize(("name", "way"), list(itertools.product(ON_ROWS, WAYS)))
 def test_an_objective_in_a_way(name, way, rank_groups):
     assert distance(way, right(problems.composed, name), problems.composed, (name,), rank_groups) < TOLERANCE
 
 
 @pytest.mark.parametrize(
     ("make", "arguments"),
-    [(problems.rule, (rule, problems.ALIGNED)) for rule in RULES]
+    [(problems.rule, (rule, SCATTERED.get(rule, problems.ALIGNED))) for rule in RULES]
     + [(problems.rule, ("info_nce", relation)) for relation in problems.RELATION]
-    + [(problems.composed, (name,)) for name in COMPOSED],
+    + [(problems.composed, (name,)) for name in ON_ROWS],
 )
 def test_mistakes_are_noticed(make, arguments):
     found = noticed(right(make, *arguments), make, arguments)

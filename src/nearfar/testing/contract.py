@@ -56,7 +56,7 @@ def contract(rule: Rule, reference: Reference | None = None) -> dict[str, bool]:
     """Examine a rule; return which of the known properties hold on all examples.
 
     `reference(scores, pos, neg, **channels) -> loss` computes one row with plain Python numbers (channels are those that the
-    card names, a list each). Raises ContractBroken when the rule
+    card names, a list each); of a rule that leaves pairs out, (loss, count). Raises ContractBroken when the rule
     differs from it, is not finite at scores of 1e4, has a wrong gradient, couples rows, lets a pair of weight zero
     matter, or lacks a property that its card states.
     """
@@ -95,12 +95,18 @@ def losses(rule: Rule, scores: Tensor, block: Block) -> Tensor:
 def _equals_reference(rule: Rule, reference: Reference | None, scores: Tensor, block: Block, where: str) -> None:
     if reference is None:
         return
-    got = losses(rule, scores, block)
+    made = rule(scores, block)
+    got, counts = made if isinstance(made, tuple) else (made, torch.ones(len(scores)))
     for i in range(len(scores)):
         channels = {name: matrix[i].tolist() for name, matrix in block.channels.items()}
-        want = reference(scores[i].tolist(), block.pos[i].double().tolist(), block.neg[i].double().tolist(), **channels)
+        found = reference(
+            scores[i].tolist(), block.pos[i].double().tolist(), block.neg[i].double().tolist(), **channels
+        )
+        want, count = found if isinstance(found, tuple) else (found, 1.0)
         if abs(float(got[i]) - want) > 1e-10:
             raise ContractBroken(f"{where}: row {i} is {float(got[i])!r}, naive loops give {want!r}")
+        if abs(float(counts[i]) - count) > 1e-10:
+            raise ContractBroken(f"{where}: row {i} counts {float(counts[i])!r}, naive loops {count!r}")
 
 
 def _differentiable(rule: Rule, scores: Tensor, block: Block, where: str) -> None:

@@ -1,9 +1,9 @@
 """A recipe in short: with the settings of its `SMOKE`, on small data, and before its first step - to compare with loops over numbers.
 
-    from nearfar.testing.first_step import first_step
+from nearfar.testing.first_step import first_step
 
-    made = first_step("decoupled_views")              # or the path of a file of one's own
-    made.loss, made.rows["x"].vectors                 # of the first batch, nothing trained yet
+made = first_step("decoupled_views")              # or the path of a file of one's own
+made.loss, made.rows["x"].vectors                 # of the first batch, nothing trained yet
 """
 
 from __future__ import annotations

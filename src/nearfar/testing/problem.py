@@ -128,15 +128,19 @@ def _one_way(
     term: Scored, reference: Reference, channels: Sequence[str], table: list[list[list[Tensor]]], block: Block
 ) -> Tensor:
     reaches = applies(term.rule, block).tolist()
-    losses = []
+    total, counted = torch.zeros((), dtype=torch.float64), 0.0
     for i, row in enumerate(table):
         if not reaches[i]:
             continue
         scores = [pair[0] / now(term.temperature) + now(term.bias) for pair in row]
         measured = {name: [pair[at + 1] for pair in row] for at, name in enumerate(channels)}
         pos, neg = block.pos[i].double().tolist(), block.neg[i].double().tolist()
-        losses.append(torch.as_tensor(reference(scores, pos, neg, **measured)))
-    return sum(losses, start=torch.zeros((), dtype=torch.float64)) / max(1, len(losses))
+        found = reference(scores, pos, neg, **measured)
+        loss, count = (
+            found if isinstance(found, tuple) else (found, 1)
+        )  # a rule that leaves pairs out says how many it counts
+        total, counted = total + loss, counted + float(count)
+    return total / (counted or 1)
 
 
 def _measured(q: Tensor, k: Tensor, channels: Sequence[str]) -> list[Tensor]:
