@@ -58,6 +58,26 @@ def in_process(tmp_path):
     return run
 
 
+NOT_RUN = "not run: "
+"""How the reason begins of what a machine cannot run: the last lines of a test run count these."""
+
+
+@pytest.fixture
+def real_data():
+    """For tests that look at data sets in files; where there are none, they are left out and counted."""
+    if not os.environ.get("NEARFAR_DATA"):
+        pytest.skip(f"{NOT_RUN}NEARFAR_DATA names no folder of data sets")
+    return Path(os.environ["NEARFAR_DATA"])
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What was not looked at, and what to do about it."""
+    reasons = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
+    left_out = [reason.partition(NOT_RUN)[2].rstrip("')") for reason in reasons if NOT_RUN in reason]
+    for why in sorted(set(left_out)):
+        terminalreporter.write_line(f"NOT RUN: {left_out.count(why)} tests: {why}")
+
+
 class RankGroups(dict):
     """Groups of ranks by size, started when first asked for; one that failed is replaced."""
 

@@ -1,4 +1,4 @@
-"""One browser for all tests of this folder; where there is none they are left out, and the summary counts them."""
+"""One browser for all tests of this folder; where there is none they are left out, and the summary of all tests counts them."""
 
 import os
 
@@ -6,7 +6,7 @@ import pytest
 
 from browser.chromium import Chromium, browser
 
-LEFT_OUT = "no Chromium with its driver is installed"
+LEFT_OUT = "no Chromium with its driver is installed; apt-get install chromium chromium-driver, then: make test-browser"
 
 
 def pytest_collection_modifyitems(items):
@@ -14,24 +14,13 @@ def pytest_collection_modifyitems(items):
     if browser() is None and not os.environ.get("NEARFAR_BROWSER"):
         for item in items:
             if "chromium" in getattr(item, "fixturenames", ()):
-                item.add_marker(pytest.mark.skip(reason=LEFT_OUT))
-
-
-def pytest_terminal_summary(terminalreporter):
-    """The last line of `make test` says what was not looked at."""
-    reports = terminalreporter.stats.get("skipped", [])
-    count = sum(LEFT_OUT in str(report.longrepr) for report in reports)
-    if count:
-        terminalreporter.write_line(
-            f"NOT RUN: {count} tests of the report in a browser ({LEFT_OUT}); "
-            "apt-get install chromium chromium-driver, then: make test-browser"
-        )
+                item.add_marker(pytest.mark.skip(reason=f"not run: {LEFT_OUT}"))
 
 
 @pytest.fixture(scope="session")
 def chromium(tmp_path_factory):
     """A headless Chromium with a profile of its own."""
-    assert browser() is not None, f"{LEFT_OUT}; install the Debian packages chromium and chromium-driver"
+    assert browser() is not None, LEFT_OUT
     window = Chromium(tmp_path_factory.mktemp("profile"))
     yield window
     window.close()

@@ -1,7 +1,5 @@
 """The data set stsb: its parts, and that no sentence to train on is one to measure with."""
 
-import os
-
 import pytest
 
 from nearfar.core.errors import ResourceError
@@ -15,9 +13,7 @@ def test_without_the_folder_the_variable_is_named(monkeypatch):
         stsb()
 
 
-def test_parts():
-    if not os.environ.get(VARIABLE):
-        pytest.skip(f"{VARIABLE} is not set")
+def test_parts(real_data):
     found = stsb()
     assert {name: len(part) for name, part in found.parts.items()} == {
         "train": 10072,

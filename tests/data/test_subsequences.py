@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import nearfar as nf
-from nearfar.core.errors import DataError, ResourceError, UsageError
+from nearfar.core.errors import DataError, UsageError
 from nearfar.core.model import Model
 from nearfar.core.tree import override
 from nearfar.data.dataset import Dataset
@@ -40,11 +40,8 @@ def test_what_gives_no_history_is_refused(sequences, options, error):
         nf.subsequences(sequences, **options)
 
 
-def test_beauty_is_split_by_time():
-    try:
-        data = beauty_sequences()
-    except ResourceError as error:
-        pytest.skip(str(error))
+def test_beauty_is_split_by_time(real_data):
+    data = beauty_sequences()
     train, dev, test = (data.part(name) for name in ("train", "dev", "test"))
     assert len(dev) == len(test) == 400
     user = train.columns["sequence"]

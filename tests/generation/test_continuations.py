@@ -2,14 +2,13 @@
 
 import pytest
 import torch
+import transformers
 
 import nearfar as nf
 from nearfar.core.errors import UsageError
 from nearfar.generation.continuations import continuations
 from nearfar.generation.language_model import language_model, left_padded, states_and_log_probabilities
 from tiny_models import saved, text_config, text_folder
-
-transformers = pytest.importorskip("transformers")
 
 TEXTS = ["a cat sat on the mat", "dogs chase cats", "the sum of two numbers"]
 

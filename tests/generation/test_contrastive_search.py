@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import transformers
 from torch.nn import functional
 
 import nearfar as nf
@@ -10,8 +11,6 @@ from nearfar.encoders.shared.architecture import quiet
 from nearfar.generation.contrastive_search import contrast, contrastive_search
 from nearfar.generation.language_model import left_padded
 from tiny_models import text_config
-
-transformers = pytest.importorskip("transformers")
 
 PROMPTS = [[5, 9, 7, 30, 12, 9, 5], [8, 4], [17, 3, 3, 21]]
 NEW = 12

@@ -10,28 +10,20 @@ from nearfar.generation.language_model import language_model, states_and_log_pro
 STORY = " Once upon a time, there was a little girl named Lily. She loved to play in the park with her mom."
 
 
-def read():
-    try:
-        return module.story_model()
-    except ResourceError as error:
-        pytest.skip(str(error))
-
-
 def likelihood(encoder):
     ids = encoder.tokenizer.encode(STORY).ids
     return float(states_and_log_probabilities(language_model(encoder), [ids])[0][1].mean())
 
 
-def test_the_weights_are_in_their_places(monkeypatch):
-    encoder = read()
+def test_the_weights_are_in_their_places(monkeypatch, real_data):
+    encoder = module.story_model()
     assert encoder.tokenizer.decode(encoder.tokenizer.encode(STORY).ids[1:]) == STORY
     assert likelihood(encoder) > -0.5
     monkeypatch.setattr(module, "_halves", lambda table, heads: table)
-    assert likelihood(read()) < -1.0, "turned as neighbours, not as halves"
+    assert likelihood(module.story_model()) < -1.0, "turned as neighbours, not as halves"
 
 
-def test_no_beginning_is_in_two_parts():
-    read()
+def test_no_beginning_is_in_two_parts(real_data):
     parts = {name: part.fields["text"] for name, part in module.tinystories_prefixes().parts.items()}
     assert {name: len(texts) for name, texts in parts.items()} == {"train": 300, "dev": 32, "test": 32}
     every = [text for texts in parts.values() for text in texts]

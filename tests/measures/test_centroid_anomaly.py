@@ -1,7 +1,5 @@
 """Distance to the centre of the training part: AUROC by counting pairs, and the parts of NSL-KDD that it is measured on."""
 
-import os
-
 import numpy as np
 import pytest
 
@@ -40,8 +38,7 @@ def test_without_the_files_it_says_what_to_set(monkeypatch):
         nsl_kdd()
 
 
-@pytest.mark.skipif(not os.environ.get("NEARFAR_DATA"), reason="NEARFAR_DATA names no folder with nsl_kdd")
-def test_nsl_kdd_has_no_attack_but_in_its_test_part():
+def test_nsl_kdd_has_no_attack_but_in_its_test_part(real_data):
     made = nsl_kdd()
     assert (len(made.train), len(made.part("dev")), len(made.part("test"))) == (3000, 2000, 4000)
     assert not made.train.columns["anomalous"].any()
