@@ -7,7 +7,7 @@ import re
 import pytest
 
 import nearfar
-from nearfar.catalogue import citation, listing, page, site, source
+from nearfar.catalogue import citation, listing, page, source
 from nearfar.core.card import Card
 from nearfar.core.errors import UsageError
 from nearfar.core.parts import Part, built_in, find
@@ -112,41 +112,41 @@ def test_a_paper_that_two_parts_name_is_cited_once(tmp_path):
     assert (paper.author, users) == ("Oord and others", ["first", "second"])
 
 
-def test_site_renders_without_problems_and_every_link_leads_somewhere():
-    pages = site.render([*source.face(), *built_in()])
-    assert len(pages) == len(built_in()) + len(nearfar.FACE) + 1
-    for name, text in pages.items():
-        assert set(re.findall(r'href="([^"]+)"', text)) <= set(pages), name
+def test_a_paper_without_an_id_is_cited_by_the_title_of_its_system(tmp_path):
+    text = '"""A.\n\nSource: Wilkie et al. 2025 (CLAN, pages 1-2), by hand.\n"""\n'
+    (paper,) = citation.papers_of(made(tmp_path, text, systems=("012",)))
+    assert (paper.id, paper.author, paper.year) == ("system 012", "Wilkie and others", "2025")
+    assert paper.title.startswith("Contrastive Self-Supervised Network Intrusion Detection")
+    entry = citation.bibtex(paper, "n")
+    assert entry.startswith("@misc{system:012,\n")
+    assert "doi" not in entry
+    assert "eprint" not in entry
+    # with an id on the card, the title of the table has no say
+    assert [p.id for p in citation.papers_of(made(tmp_path, text, systems=("012",), papers=("2110.06848",)))] == [
+        "2110.06848"
+    ]
 
 
-def test_site_escapes(tmp_path):
-    text = '"""A <script>alert(1)</script>."""\n\n\ndef made():\n    """B."""\n'
-    rendered = site.render([made(tmp_path, text)])["objectives.made.html"]
-    assert "<script>" not in rendered
-    assert "&lt;script&gt;" in rendered
+def test_a_system_is_cited_by_the_recipes_that_hold_it_else_by_its_title():
+    from nearfar.catalogue.systems import systems
+
+    held = next(system for system in systems() if system.recipes)
+    empty = next(system for system in systems() if not system.recipes)
+    papers, without = citation.cited([held.id, empty.id, "digits"])
+    assert set(held.recipes) <= {name for _, names in papers for name in names}
+    assert [(p.title, names) for p, names in papers][-1] == (empty.title, [f"system {empty.id}"])
+    assert without == ["digits"]
+    with pytest.raises(UsageError, match="no system '999'"):
+        citation.cited(["999"])
 
 
 @pytest.mark.parametrize(
-    ("text", "fields", "problem"),
-    [
-        ('"""A."""\n\n\ndef made():\n    """B."""\n', {"related": ("nobody",)}, "related names 'nobody'"),
-        ('def made():\n    """B."""\n', {}, "the file has no docstring"),
-        ('"""A."""\n', {}, "defines no 'made'"),
-        ('"""A."""\n\n\ndef made(): ...\n', {}, "'made' has no docstring"),
-    ],
+    ("author", "told"),
+    [("Oord, A. and Li, Y. and V, O.", "Oord and others"), ("Tian, Y. and Isola, P.", "Tian and Isola"), ("", "")],
 )
-def test_site_refuses_incomplete_parts(tmp_path, text, fields, problem):
-    with pytest.raises(UsageError, match=re.escape(problem)):
-        site.render([made(tmp_path, text, **fields)])
-
-
-def test_site_is_written_and_old_pages_go(tmp_path, capsys):
-    (tmp_path / "objectives.gone.html").write_text("old")
-    assert site.main([str(tmp_path)]) == 0
-    assert not (tmp_path / "objectives.gone.html").exists()
-    assert (tmp_path / "objectives.info_nce.html").read_text("utf-8").startswith("<!doctype html>")
-    assert "pages in" in capsys.readouterr().out
-    assert site.main([]) == 2
+def test_a_paper_in_words(author, told):
+    paper = citation.Paper("1807.03748", author, "2018", "On it")
+    assert citation.in_words(paper) == f"{told} 2018. On it. arXiv 1807.03748.".strip()
 
 
 def test_every_arxiv_paper_that_a_part_names_is_in_the_papers_file():
