@@ -155,7 +155,7 @@ class Batches:
 
     def steps(self, first: int, last: int) -> Iterator[tuple[int, dict[str, Stream]]]:
         """(step, streams) of steps first to last - 1, prepared ahead in threads."""
-        if not self.workers or len(self._ready) == len(self.sources):
+        if not self.workers:
             for step in range(first, last):
                 yield step, self.streams(step)
             return

@@ -105,6 +105,8 @@ CLAIM = Claim(
     scale="five tasks of two digits, a thousand pictures of 8 x 8 pixels seen once, a memory of 50, a small convolutional network with "
     "group norm; all arms have the same memory, looks, steps and mask of classes; `seen` is a control, proxies with all classes seen, and "
     "`balanced` another, the linear classifier with the softmax of the classes present",
+    reading="twice as accurate as replay with cross-entropy. Most of the gain is the softmax over the classes present "
+    "(`balanced`), and a good part beyond it comes from proxies and the cosine",
 )
 
 

@@ -111,4 +111,7 @@ CLAIM = Claim(
     "67.5 % on ImageNet, SimCLR 61.9, version 1 60.5 (as others list them; the tables were not seen)",
     scale="a network of 77,000 weights, a thousand digits of 8 x 8 pixels, a queue of half of them, windows of 0.4 to 1 of the picture "
     "for views in all arms (colours and blur say nothing of digits), twelve passes; nearest neighbours for a linear classifier",
+    reading="neither holds at this scale. Twelve passes are some 370 steps, in which one look of two has a gradient and the"
+    " teacher is always young; SimCLR learns from both looks and from all rows of the batch. What the paper spares,"
+    " large batches, costs nothing here",
 )
