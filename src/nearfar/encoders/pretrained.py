@@ -54,9 +54,9 @@ class Pretrained(nn.Module):
     `fit` reads a folder; `from_config` makes the same architecture without one.
     """
 
-    # What passes between two layers should stay in a processor's cache: 1,024 tokens of MiniLM are 1.5 MB of states, and 6 MB within a
-    # layer (benchmarks/encode.py --budgets).
-    at_once: ClassVar[int] = 1_024
+    # Found best of 1,024, 2,048 and 4,096 tokens on the machine of benchmarks/records/encode.json (benchmarks/encode.py --budgets):
+    # small batches leave wide products half empty, in bfloat16 most of all, and large ones outgrow a processor's cache.
+    at_once: ClassVar[int] = 4_096
 
     def __init__(self, model: Any, tokenizer: str, setup: TextSetup) -> None:
         super().__init__()

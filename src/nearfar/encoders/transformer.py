@@ -86,7 +86,7 @@ class Transformer(nn.Module):
     """
 
     mask_id = MASK
-    at_once: ClassVar[int] = 1_024  # as for `pretrained`
+    at_once: ClassVar[int] = 4_096  # as for `pretrained`
 
     def __init__(self, pairs: BytePairs, setup: _Setup) -> None:
         super().__init__()
