@@ -233,7 +233,12 @@ def test_plot_has_a_dot_a_seed_at_its_difference(whole):
     assert sorted(round(-(x - float(zero)) / unit, 3) for x in dots) != [-0.01, 0.02, 0.03, 0.05]
     assert 'role="img" aria-label="a &gt; b: +0.02' in svg
     assert differences(dataclasses.replace(record, comparisons=[], verdict="")) == ""
-    assert interval(record).count('class="interval"') == 1
+    assert circles(interval(record, 0), "mean") == pytest.approx([60 + 56 * 0.0225 / 0.06], abs=0.1)
+    assert ">difference in accuracy<" in svg
+    other = dataclasses.replace(record, claim=dict(record.claim) | {"expect": "spread: a > b"})
+    for trial in other.trials.values():
+        trial["figures"]["spread"] = trial["figures"]["accuracy"]
+    assert ">difference<" in differences(other)
 
 
 def test_single_items_have_an_interval_and_no_dots(whole):

@@ -8,6 +8,7 @@ from html import escape
 from nearfar.catalogue.site.contents import Contents
 from nearfar.catalogue.site.differences import interval
 from nearfar.catalogue.site.pieces import named, table, verdict
+from nearfar.claims.record import ClaimRecord
 from nearfar.claims.table import difference
 
 
@@ -16,14 +17,13 @@ def claims_body(contents: Contents) -> str:
     rows = []
     for row in contents.rows:
         record = row.record
-        told = "<br>".join(f'<span class="whole">{escape(difference(c))}</span>' for c in record.comparisons)
+        told = "".join(_one(record, i) for i in range(len(record.comparisons)))
         old = "" if contents.is_current(row.name) else ' <span class="chip">of an earlier form</span>'
         rows.append(
             [
                 f'{named(row.name, contents.links)}<br><span class="muted">{escape(record.claim["text"])}</span>',
                 verdict(record.verdict or "unfinished") + old,
                 told,
-                interval(record) if record.comparisons else "",
                 "" if row.q is None else f"{row.q:.3f}",
                 f"{record.seconds:,.0f}",
             ]
@@ -40,11 +40,18 @@ def claims_body(contents: Contents) -> str:
             "expected among all claims with a q as low (Benjamini and Hochberg 1995); an equivalence has none.</p>"
         )
     ]
-    head = ("claim", "outcome", "difference [95 %]", "", "q", "core s")
+    head = ("claim", "outcome", "difference [95 %]", "q", "core s")
     blocks.append(f"<p>{len(rows)} of {len(contents.claims)} were run{': ' + told if told else ''}.</p>")
     if rows:
-        blocks.append(table(head, rows, numbers=(4, 5)))
+        blocks.append(table(head, rows, numbers=(3, 4)))
     if missing:
         waiting = [[named(n, contents.links), escape(contents.claims[n].claim.text), verdict("")] for n in missing]
         blocks.append(f'<h2 id="not-run-yet">Not run yet</h2>{table((), waiting)}')
     return "".join(blocks)
+
+
+def _one(record: ClaimRecord, number: int) -> str:
+    """A comparison: what is compared, the figures, and the interval drawn."""
+    sides, _, figures = difference(record.comparisons[number]).rpartition(": ")
+    words = f'{escape(sides)}<br><span class="whole">{escape(figures)}</span>'
+    return f'<div class="one"><div>{words}</div>{interval(record, number)}</div>'

@@ -51,28 +51,28 @@ def differences(record: ClaimRecord) -> str:
     at = _scale(min(values), max(values))
     height = TOP + ROW * len(found) + BOTTOM
     rows = "".join(_row(one, at, TOP + ROW * i, margin) for i, one in enumerate(found))
+    figure = "" if any(one.comparison.metric for one in found) else f" in {record.metric}"
     told = "; ".join(_words(one) for one in found)
     return (
         f'<svg class="plot" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(told)}">'
-        f"{rows}{_axis(at, min(values), max(values), TOP + ROW * len(found), record.metric)}</svg>"
+        f"{rows}{_axis(at, min(values), max(values), TOP + ROW * len(found), figure)}</svg>"
     )
 
 
-def interval(record: ClaimRecord) -> str:
-    """The intervals alone, small, for a table: nought, the margin, and where each interval lies."""
-    margin = float(record.claim["margin"])
+def interval(record: ClaimRecord, number: int) -> str:
+    """The interval of one comparison alone, small, for a table: nought, the margin on both sides, where the interval lies.
+
+    All comparisons of a record have one scale.
+    """
+    margin, one = float(record.claim["margin"]), record.comparisons[number]
     reach = max([margin, *(abs(c[end]) for c in record.comparisons for end in ("low", "high"))]) or 1.0
-    at = [f"{60 + 56 * x / reach:.1f}" for x in (-margin, margin)]
-    lines = "".join(
-        f'<line class="interval" x1="{60 + 56 * c["low"] / reach:.1f}" x2="{60 + 56 * c["high"] / reach:.1f}" y1="{y}" y2="{y}"/>'
-        f'<circle class="mean" cx="{60 + 56 * c["difference"] / reach:.1f}" cy="{y}" r="3"/>'
-        for y, c in zip(range(9, 9 + 14 * len(record.comparisons), 14), record.comparisons, strict=True)
-    )
-    height = 4 + 14 * len(record.comparisons)
+    low, mean, high, edge = (56 * x / reach for x in (one["low"], one["difference"], one["high"], margin))
     return (
-        f'<svg class="plot small" width="120" height="{height}" viewBox="0 0 120 {height}" aria-hidden="true">'
-        f'<rect class="within" x="{at[0]}" width="{float(at[1]) - float(at[0]):.1f}" y="0" height="{height}"/>'
-        f'<line class="zero" x1="60" x2="60" y1="0" y2="{height}"/>{lines}</svg>'
+        '<svg class="plot small" width="120" height="20" viewBox="0 0 120 20" aria-hidden="true">'
+        f'<rect class="within" x="{60 - edge:.1f}" width="{2 * edge:.1f}" y="0" height="20"/>'
+        '<line class="zero" x1="60" x2="60" y1="0" y2="20"/>'
+        f'<line class="interval" x1="{60 + low:.1f}" x2="{60 + high:.1f}" y1="10" y2="10"/>'
+        f'<circle class="mean" cx="{60 + mean:.1f}" cy="10" r="3"/></svg>'
     )
 
 
@@ -126,7 +126,7 @@ def _stacked(pairs: Sequence[Pair], at: Place) -> list[tuple[Pair, float, int]]:
     return placed
 
 
-def _axis(at: Place, low: float, high: float, y: int, metric: str) -> str:
+def _axis(at: Place, low: float, high: float, y: int, figure: str) -> str:
     step = _step((high - low) or 1.0)
     first, last = math.ceil(low / step), math.floor(high / step)
     ticks = "".join(
@@ -134,7 +134,7 @@ def _axis(at: Place, low: float, high: float, y: int, metric: str) -> str:
         for i in range(first, last + 1)
     )
     line = f'<line class="axis" x1="{EDGE}" x2="{WIDTH - EDGE}" y1="{y}" y2="{y}"/>'
-    return f'{line}{ticks}<text class="tick name" x="{WIDTH / 2}" y="{y + 36}">difference in {escape(metric)}</text>'
+    return f'{line}{ticks}<text class="tick name" x="{WIDTH / 2}" y="{y + 36}">difference{escape(figure)}</text>'
 
 
 def _step(span: float) -> float:

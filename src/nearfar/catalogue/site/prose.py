@@ -32,17 +32,23 @@ def formulas(text: str) -> str:
 
 
 def commands(text: str) -> list[str]:
-    """The indented lines of a text that are commands of this library."""
-    return [line.strip() for line in text.splitlines() if re.match(r"\s+nearfar \w", line)]
+    """The indented lines of a text that are commands of this library, each with the lines that a backslash goes on with."""
+    found, going_on = [], False
+    for line in text.splitlines():
+        if going_on or re.match(r"\s+nearfar \w", line):
+            found.append(f"    {line.strip()}" if going_on else line.strip())
+            going_on = line.endswith("\\")
+    return found
 
 
 def without_commands(text: str) -> str:
     """The text without its indented commands, except where a colon leads to them."""
     kept: list[str] = []
+    taken, led = {line.strip() for line in commands(text)}, False
     for line in text.splitlines():
-        before = next((one for one in reversed(kept) if one.strip()), "")
-        if commands(line) and not before.endswith(":") and not before.startswith("  "):
+        if line.startswith(" ") and line.strip() in taken and not led:
             continue
+        led = line.endswith(":") or (led and (not line.strip() or line.startswith(" ")))
         kept.append(line)
     return "\n".join(kept)
 

@@ -71,7 +71,7 @@ def _formula(made: Composition, contents: Contents) -> str:
         formula = formulas(describe(part).text)
         if formula:
             found.append(
-                f"<figure><pre>{escape(formula)}</pre><figcaption>{named(name, contents.links)}</figcaption></figure>"
+                f"<figure><figcaption>{named(name, contents.links)}</figcaption><pre>{escape(formula)}</pre></figure>"
             )
     return "<h2>Formula</h2>" + "".join(found) if found else ""
 

@@ -11,7 +11,7 @@ from html import escape
 from nearfar.catalogue.site.contents import Contents, family_page, file_name
 from nearfar.core.parts import BY_NAME, Part
 
-CELL, NAMES, LETTER = 20, 210, 6.9
+CELL, LETTER, LONGEST = 20, 6.9, 28
 
 
 def columns_of(contents: Contents, recipes: Sequence[Part], least: int = 2) -> list[Part]:
@@ -30,13 +30,13 @@ def drawing(contents: Contents, recipes: Sequence[Part], least: int = 2) -> str:
     if not columns or not recipes:
         return ""
     width, height = CELL * len(columns), CELL * len(recipes)
+    names = round(min(max(len(one.name) for one in recipes), LONGEST) * LETTER) + 18
     head = round(max(len(part.name) for part in columns) * LETTER) + 34
     return (
-        f'<div class="matrix" style="--names: {NAMES}px" data-cell="{CELL}">'
+        f'<div class="matrix" style="--names: {names}px" data-cell="{CELL}">'
         f'<div class="corner" style="height: {head}px"></div>'
         f'<svg class="across" width="{width}" height="{head}" viewBox="0 0 {width} {head}">{_across(columns, head)}</svg>'
-        f'<svg class="down" width="{NAMES}" height="{height}" viewBox="0 0 {NAMES} {height}" '
-        f'preserveAspectRatio="xMaxYMin slice">{_down(recipes)}</svg>'
+        f'<svg class="down" width="{names}" height="{height}" viewBox="0 0 {names} {height}">{_down(recipes, names)}</svg>'
         f'<svg class="body" width="{width}" height="{height}" viewBox="0 0 {width} {height}" role="img" '
         f'aria-label="{len(recipes)} recipes and the {len(columns)} parts that they share">'
         f"{_body(contents, recipes, columns)}</svg></div>"
@@ -64,17 +64,16 @@ def _fitting(kind: str, columns: Sequence[Part]) -> str:
     return kind if len(kind) <= room else kind[: room - 1] + "\u2026" if room > 4 else ""
 
 
-def _down(recipes: Sequence[Part]) -> str:
+def _down(recipes: Sequence[Part], width: int) -> str:
     return "".join(
-        f'<a href="{file_name(one)}"><text class="name" x="{NAMES - 8}" y="{CELL * i + CELL * 0.7:.1f}">{escape(_short(one.name))}'
+        f'<a href="{file_name(one)}"><text class="name" x="{width - 8}" y="{CELL * i + CELL * 0.7:.1f}">{escape(_short(one.name))}'
         f"<title>{escape(one.name)}: {escape(one.card.summary)}</title></text></a>"
         for i, one in enumerate(recipes)
     )
 
 
 def _short(name: str) -> str:
-    most = int((NAMES - 12) / LETTER)
-    return name if len(name) <= most else name[: most - 1] + "\u2026"
+    return name if len(name) <= LONGEST else name[: LONGEST - 1] + "\u2026"
 
 
 def _body(contents: Contents, recipes: Sequence[Part], columns: Sequence[Part]) -> str:
