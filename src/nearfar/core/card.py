@@ -26,7 +26,7 @@ class Card:
     needs_columns  columns that a relation reads
     reads       of an encoder or a view: what its records are ("text", "image", "audio", "series", "table", "sequence", "graph")
     data        of a recipe: what a user must have ("pairs", "labels", "views", ...)
-    papers      of a recipe: arXiv ids or DOIs
+    papers      of a recipe or a probe: arXiv ids or DOIs
     systems     of a recipe: ids of the systems it holds
     public      the attributes of the file offered at the top of the package, when they are not just `name`
     """

@@ -32,6 +32,7 @@ CARD = Card(
     name="alignment_uniformity",
     summary="how near partners are, and how evenly records spread over the sphere",
     related=("alignment", "uniformity", "tolerance", "vital_signs"),
+    papers=("2005.10242",),
 )
 
 

@@ -28,6 +28,7 @@ CARD = Card(
     name="anomaly",
     summary="AUROC, AP and FPR at 95 % TPR of anomalies, by a score or the distance to normal vectors",
     related=("pair_classification", "knn", "outcome"),
+    papers=("2204.06507",),
 )
 
 

@@ -29,6 +29,7 @@ CARD = Card(
     name="bitext_mining",
     summary="sentences of two languages that say the same, found by margin: accuracy both ways, F1 at a threshold from dev",
     related=("retrieval", "pair_classification", "outcome"),
+    papers=("1811.01136",),
 )
 
 LEAST = 0.01

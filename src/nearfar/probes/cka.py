@@ -26,6 +26,7 @@ CARD = Card(
     name="cka",
     summary="likeness of two representations but for rotation and scale, also without its bias",
     related=("neighbourhood_overlap",),
+    papers=("1905.00414", "2010.15327"),
 )
 
 

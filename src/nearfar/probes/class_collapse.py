@@ -30,6 +30,7 @@ CARD = Card(
     name="class_collapse",
     summary="whether the subclasses within a trained class can still be told apart",
     related=("feature_suppression", "tolerance"),
+    papers=("2305.16536",),
 )
 
 

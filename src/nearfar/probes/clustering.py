@@ -26,6 +26,7 @@ CARD = Card(
     name="clustering",
     summary="agreement of k-means clusters with classes, averaged over seeds: NMI, ARI, purity",
     related=("clusters", "knn", "outcome"),
+    papers=("2210.07316",),
 )
 
 

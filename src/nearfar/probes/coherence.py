@@ -22,6 +22,7 @@ CARD = Card(
     name="coherence",
     summary="mean log-probability of continuations under a language model that did not write them",
     related=("diversity", "isotropy", "contrastive_search"),
+    papers=("2210.14140",),
 )
 
 

@@ -31,6 +31,7 @@ CARD = Card(
     summary="how common each record is: its mean cosine to the others",
     related=("ellipsoid", "modality_gap", "hubness"),
     public=("conformity", "conformity_divergence"),
+    papers=("1909.00512", "2411.14517"),
 )
 
 PSEUDO_COUNT = 0.5  # a record in every bin, so that a bin empty on one side costs no infinity (Jeffreys)

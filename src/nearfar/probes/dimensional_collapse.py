@@ -25,6 +25,7 @@ CARD = Card(
     name="dimensional_collapse",
     summary="how many directions of the embedding space are dead",
     related=("spectrum", "rank_me", "vicreg", "barlow"),
+    papers=("2110.09348",),
 )
 
 

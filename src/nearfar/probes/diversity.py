@@ -26,6 +26,7 @@ CARD = Card(
     name="diversity",
     summary="share of the n-grams of generated texts that do not come back: diversity, rep-2, rep-3, rep-4",
     related=("coherence", "isotropy", "contrastive_search"),
+    papers=("2210.14140", "1908.04319"),
 )
 
 SIZES = (2, 3, 4)

@@ -26,6 +26,7 @@ CARD = Card(
     name="ellipsoid",
     summary="offset, thickness, spread and tilt of the cloud of vectors before normalisation",
     related=("conformity", "spectrum", "modality_gap"),
+    papers=("2411.14517",),
 )
 
 

@@ -29,6 +29,7 @@ CARD = Card(
     name="feature_suppression",
     summary="how much of a hard feature an easy one keeps a model from learning",
     related=("class_collapse",),
+    papers=("2305.16536", "2011.02803"),
 )
 
 

@@ -34,6 +34,7 @@ CARD = Card(
     name="few_shot",
     summary="accuracy over episodes of few classes with few records each, by prototypes and logistic regression",
     related=("linear_probe", "knn", "zero_shot", "outcome"),
+    papers=("1703.05175", "2003.11539"),
 )
 
 HELD = 1 << 22  # numbers of one stack of episodes

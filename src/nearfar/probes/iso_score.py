@@ -24,6 +24,7 @@ CARD = Card(
     name="iso_score",
     summary="how evenly the variance is spread over the dimensions, 0 to 1",
     related=("partition_isotropy", "spectrum"),
+    papers=("2108.07344",),
 )
 
 

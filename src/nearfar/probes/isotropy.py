@@ -24,6 +24,7 @@ CARD = Card(
     name="isotropy",
     summary="one less the mean cosine of the states of two tokens of one text",
     related=("partition_isotropy", "iso_score", "conformity", "contrastive_search"),
+    papers=("2210.14140",),
 )
 
 

@@ -29,6 +29,7 @@ CARD = Card(
     name="knn",
     summary="accuracy of the k nearest neighbours by cosine, plain and weighted, exact",
     related=("linear_probe", "few_shot", "clustering", "outcome"),
+    papers=("1805.01978", "2104.14294"),
 )
 
 HELD = 1 << 22  # votes counted at once

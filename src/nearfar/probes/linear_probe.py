@@ -31,6 +31,7 @@ CARD = Card(
     name="linear_probe",
     summary="accuracy of logistic regression on frozen vectors, its strength chosen on dev or folds of train",
     related=("knn", "few_shot", "multi_label_probe", "regression", "outcome"),
+    papers=("1610.01644", "1805.08974"),
 )
 
 STRENGTHS = (1.0, 0.1, 0.01, 1e-3, 1e-4, 1e-5)

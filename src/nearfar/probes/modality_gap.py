@@ -34,6 +34,7 @@ CARD = Card(
     summary="how far two modalities lie apart, and what closing the gap does",
     related=("conformity", "alignment_uniformity", "vital_signs"),
     public=("modality_gap", "gap_sweep", "shift_gap"),
+    papers=("2203.02053",),
 )
 
 Measure = Callable[[Tensor, Tensor], float]

@@ -32,6 +32,7 @@ CARD = Card(
     name="negative_shares",
     summary="the share of the gradient that each negative carries, and how many carry it",
     related=("temperature_behaviour", "info_nce", "hardest", "reweigh"),
+    papers=("2012.09740",),
 )
 
 FIGURES = ("effective_negatives", "hardest_share", "hardest_percent", "pull")

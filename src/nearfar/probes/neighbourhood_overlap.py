@@ -19,6 +19,7 @@ CARD = Card(
     name="neighbourhood_overlap",
     summary="whether two models have the same records near each record",
     related=("cka", "hubness"),
+    papers=("2405.07987",),
 )
 
 

@@ -26,6 +26,7 @@ CARD = Card(
     name="pair_classification",
     summary="average precision of pairs that belong together; accuracy and F1 at thresholds chosen on dev",
     related=("sts", "retrieval", "anomaly", "outcome"),
+    papers=("2210.07316",),
 )
 
 

@@ -23,6 +23,7 @@ CARD = Card(
     name="partition_isotropy",
     summary="least over greatest partition function of all directions, 0 to 1",
     related=("iso_score", "conformity"),
+    papers=("1702.01417",),
 )
 
 

@@ -23,6 +23,7 @@ CARD = Card(
     name="rank_me",
     summary="effective rank of the table of embeddings, by its singular values",
     related=("spectrum", "dimensional_collapse"),
+    papers=("2210.02885",),
 )
 
 EPSILON = 1e-7

@@ -21,6 +21,7 @@ CARD = Card(
     name="reranking",
     summary="how well each query's own candidates are ordered: MAP, MRR, nDCG, graded",
     related=("retrieval", "evaluate_run", "outcome"),
+    papers=("2210.07316",),
 )
 
 

@@ -26,6 +26,7 @@ CARD = Card(
     name="sts",
     summary="rank and linear correlation of the scores of pairs with what people said",
     related=("pair_classification", "outcome", "statistics"),
+    papers=("2210.07316",),
 )
 
 

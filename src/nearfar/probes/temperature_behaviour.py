@@ -28,6 +28,7 @@ CARD = Card(
     summary="gradient shares over temperatures, and uniformity against tolerance of models trained at each",
     related=("negative_shares", "alignment_uniformity", "tolerance"),
     public=("temperature_behaviour", "uniformity_tolerance"),
+    papers=("2012.09740",),
 )
 
 TEMPERATURES = (0.01, 0.02, 0.05, 0.07, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)

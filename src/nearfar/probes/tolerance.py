@@ -31,6 +31,7 @@ CARD = Card(
     name="tolerance",
     summary="how near records of one class stay to one another",
     related=("alignment_uniformity", "temperature_behaviour", "class_collapse"),
+    papers=("2012.09740",),
 )
 
 

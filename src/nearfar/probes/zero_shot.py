@@ -28,6 +28,7 @@ CARD = Card(
     name="zero_shot",
     summary="accuracy of the class whose prompts or prototype are nearest",
     related=("few_shot", "class_prompts", "retrieval", "outcome"),
+    papers=("2103.00020",),
 )
 
 TOP = 5
