@@ -61,7 +61,7 @@ bench: $(DEV)  ## measure speed and memory beside other libraries (an hour; NEAR
 claims: $(DEV)  ## run the papers' claims whose stored outcome is not current (NEARFAR_DATA: data sets; goes on where it was)
 	NEARFAR_DATA='$(DATA)' $(BIN)/nearfar claim --all --budget 2h $(ARGS)
 
-docs: $(DEV)  ## render the pages of all parts into docs/site
+docs: $(DEV)  ## render the docs site into docs/site
 	$(BIN)/python -W error -m nearfar.catalogue.site docs/site
 
 stubs: $(DEV)

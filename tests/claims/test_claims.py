@@ -199,6 +199,19 @@ def test_what_is_stored_is_not_run_again_unless_something_changed(tmp_path):
     assert len(ran) == 78
 
 
+def test_what_a_recipe_leaves_at_its_default_is_no_part_of_the_fingerprint():
+    from nearfar.claims.found import _chosen
+    from nearfar.core.recipe import Contrast, Feed, Recipe, Use
+
+    recipe = Recipe("mine", Use("static"), Contrast(temperature=0.1), streams=(Feed("x", "text"),))
+    assert _chosen(recipe) == {
+        "name": "mine",
+        "encoder": {"part": "static"},
+        "objective": {"temperature": 0.1},
+        "streams": [{"name": "x", "field": "text"}],
+    }
+
+
 def test_a_run_that_was_stopped_goes_on(tmp_path):
     path, ran = method(tmp_path), []
 

@@ -6,7 +6,7 @@ import ast
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,8 @@ class Found:
     def fingerprint(self) -> str:
         """A digest of the claim, of every arm's recipe, and of the code of the files that they stand in.
 
-        Comments, docstrings and `reading` do not count. The library below them does not either: its version is in the record.
+        Comments, docstrings and `reading` do not count. The library below them does not either, nor what a recipe leaves at its
+        default: a setting that is new in the library voids no record. The version is in the record.
         """
         files = {self.file} | {
             Path(find(arm.recipe, RECIPES).file)
@@ -73,7 +74,7 @@ class Found:
             if isinstance(arm.recipe, str) and arm.recipe
         }
         told = {
-            "arms": {name: to_json(self.arm(name)[0]) for name in self.claim.arms},
+            "arms": {name: _chosen(self.arm(name)[0]) for name in self.claim.arms},
             "code": [_code(file) for file in sorted(files, key=lambda file: file.name)],
         }
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:DIGEST]
@@ -124,6 +125,21 @@ def _check(made: Found) -> None:
         raise UsageError("nothing is measured", where=where, remedy="give a measure, or a trial of its own")
     if claim.unit == "seed" and claim.n < 2:
         raise UsageError(f"{claim.n} seeds give no interval", where=where, remedy="ten are usual")
+
+
+def _chosen(node: Any) -> Any:
+    """A tree as JSON, without the fields that are as they are by default."""
+    if not is_dataclass(node) or isinstance(node, type):
+        if isinstance(node, (list, tuple)):
+            return [_chosen(item) for item in node]
+        return to_json(node)
+    told = {}
+    for one in fields(node):
+        value = getattr(node, one.name)
+        default = one.default_factory() if one.default_factory is not MISSING else one.default
+        if default is MISSING or value != default:
+            told[one.name] = _chosen(value)
+    return told
 
 
 def _code(file: Path) -> str:
