@@ -1,8 +1,8 @@
 """Finds the loops of a recipe: tests/references/recipes/NAME.py, which every recipe with a smoke must have.
 
-    loops(made)     the loss of the first step in loops over single numbers; `made` is a `nearfar.testing.first_step.FirstStep`
-    wrong(made)     the same with a mistake that people make
-    ours(made)      optional: what is compared instead of the first step's loss, a number or a list of numbers
+loops(made)     the loss of the first step in loops over single numbers; `made` is a `nearfar.testing.first_step.FirstStep`
+wrong(made)     the same with a mistake that people make
+ours(made)      optional: what is compared instead of the first step's loss, a number or a list of numbers
 """
 
 import importlib.util

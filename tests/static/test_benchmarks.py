@@ -424,7 +424,13 @@ def made_up(value=150.0):
         for way, s in (("plain", 2.0), ("nearfar", 2.08))
     ]
     sessions = [{"date": "2026-01-02T03:04:05", "command": "python x.py", "machine": machine}]
+    sides = {"encode": {"sentence-transformers": 10.0, "nearfar": 9.0, "nearfar, bfloat16": 3.0}}
+    sides["retrieval_probe"] = {"nearfar": 4.0, "ranx": 5.0, "torchmetrics": 20.0}
     each = {"loss_stage": rows, "micro_batching": steps, "train_step": made_up_training()}
+    each |= {
+        name: [{"side": side, "seconds": [s, 9 * s, s], "extra_mb": 500.0, "session": 0} for side, s in some.items()]
+        for name, some in sides.items()
+    }
     return {name: {"rows": rows, "sessions": sessions} for name, rows in each.items()}
 
 
@@ -487,8 +493,11 @@ def test_aims_are_judged_by_medians_against_their_bounds(pages):
     reached = [v for _, v in verdicts.values()]
     assert reached[:9] == ["yes"] * 5 + ["**no**", "yes", "yes", "not measured yet"]
     # Training: 40 / 50 s, 1.4 / 14 GB, 25 / 50 s, 30 / 40 s, curves half apart at a standard error of one, 10,000 of 15,000 pairs/s.
-    assert values[9:] == pytest.approx([0.8, 0.1, 0.5, 0.75, 0.5, 2 / 3, 0.04])
-    assert reached[9:] == ["yes"] * 3 + ["**no**"] + ["yes"] * 3
+    assert values[9:16] == pytest.approx([0.8, 0.1, 0.5, 0.75, 0.5, 2 / 3, 0.04])
+    assert reached[9:16] == ["yes"] * 3 + ["**no**"] + ["yes"] * 3
+    # Encoding 9 / 10 s and 3 / 10 s; measuring 4 s beside 5 and 20, in 500 of 4,000 MB.
+    assert values[16:] == pytest.approx([0.9, 0.3, 0.8, 0.125])
+    assert reached[16:] == ["**no**", "yes", "yes", "**no**"]
     assert pages.aims(made_up(151.0))[0].verdict == "**no**"
     assert {a.verdict for a in pages.aims({})} == {"not measured yet"}
 

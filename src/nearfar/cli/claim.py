@@ -7,7 +7,7 @@ import os
 import re
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nearfar.cli.arguments import add_json, add_quiet
 from nearfar.cli.terminal import bold, print_json
@@ -99,7 +99,7 @@ def as_text(record: ClaimRecord) -> str:
     return "\n".join(lines)
 
 
-def about(record: ClaimRecord) -> dict[str, object]:
+def about(record: ClaimRecord) -> dict[str, Any]:
     """What came out, for programs: all but the single trials."""
     from dataclasses import asdict
 

@@ -46,9 +46,7 @@ VERBS = {
     "search": Verb("nearfar.cli.search", "search an index by meaning", "Your own data"),
     "claim": Verb("nearfar.cli.claim", "run a paper's claim as a paired experiment and store its outcome", "Methods"),
     "claims": Verb("nearfar.cli.claims", "show the outcomes of all claims that were run", "Methods"),
-    "new": Verb(
-        "nearfar.cli.new", "write a method of yours from a template, and its test", "Methods"
-    ),
+    "new": Verb("nearfar.cli.new", "write a method of yours from a template, and its test", "Methods"),
     "list": Verb("nearfar.cli.list", "list the parts and recipes there are", "Look things up"),
     "show": Verb("nearfar.cli.show", "show one part: formula, arguments, relatives, source", "Look things up"),
     "cite": Verb("nearfar.cli.cite", "print BibTeX for the papers behind what you use", "Look things up"),

@@ -74,7 +74,7 @@ class Gru(ItemEncoder):
 
         Errors: UsageError for settings that make no sense, DataError for a record that is no sequence of items.
         """
-        setup = ItemSetup(max(items, items_of_all(records)), dimension, depth, dropout, max_items)
+        setup = ItemSetup(items_of_all(records, items), dimension, depth, dropout, max_items)
         with seeded(seed):
             return cls(setup)
 

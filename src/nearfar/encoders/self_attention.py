@@ -93,7 +93,7 @@ class SelfAttention(ItemEncoder):
 
         Errors: UsageError for settings that make no sense, DataError for a record that is no sequence of items.
         """
-        setup = _Setup(max(items, items_of_all(records)), dimension, depth, dropout, max_items, heads)
+        setup = _Setup(items_of_all(records, items), dimension, depth, dropout, max_items, heads)
         with seeded(seed):
             return cls(setup)
 

@@ -12,7 +12,7 @@ from nearfar.core.item_sequences import MAX_ITEMS, highest_item, item_tokens
 from nearfar.core.rows import Rows
 from nearfar.core.tokens import Tokens
 from nearfar.core.tree import to_json
-from nearfar.encoders.shared.settings import MAX_WIDTH, check_dropout, check_sizes
+from nearfar.encoders.shared.settings import MAX_WIDTH, check_dropout, check_sizes, wrong
 from nearfar.maths.pooling import pooled
 
 
@@ -65,6 +65,8 @@ class ItemEncoder(nn.Module):
         return {"setup": to_json(self.setup)}
 
 
-def items_of_all(records: Mapping[str, Sequence[Any]]) -> int:
-    """The highest item of all sides, 0 if there is none. Raises DataError for a record that is no sequence of items."""
-    return max((highest_item(records[side]) for side in records), default=0)
+def items_of_all(records: Mapping[str, Sequence[Any]], least: int = 0) -> int:
+    """The highest item of all sides, at least `least`. Raises DataError for a record that is no sequence of items."""
+    if least < 0:
+        raise wrong("items", least, "give the highest item that there is, or 0 for the highest of the records")
+    return max([least, *(highest_item(records[side]) for side in records)])
