@@ -3,10 +3,10 @@
 import gzip
 import json
 
+import datasets
 import numpy as np
 import pytest
 
-import datasets
 from nearfar.core.errors import DataError, UsageError
 from nearfar.core.ids import string_ids
 from nearfar.data.costs import costs

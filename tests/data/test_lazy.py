@@ -6,12 +6,12 @@ import json
 import os
 from multiprocessing.reduction import ForkingPickler
 
+import datasets
 import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
 
-import datasets
 from nearfar.core.errors import NearfarError, ResourceError, UsageError
 from nearfar.core.ids import string_ids
 from nearfar.data import lazy, shards
