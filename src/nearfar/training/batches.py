@@ -155,7 +155,8 @@ class Batches:
 
     def steps(self, first: int, last: int) -> Iterator[tuple[int, dict[str, Stream]]]:
         """(step, streams) of steps first to last - 1, prepared ahead in threads."""
-        if not self.workers:
+        # What is prepared is only gathered: a thread of its own for that was measured, and halved the pace of the static encoder.
+        if not self.workers or len(self._ready) == len(self.sources):
             for step in range(first, last):
                 yield step, self.streams(step)
             return
