@@ -18,7 +18,7 @@ from nearfar.claims.found import Found, found
 from nearfar.claims.judge import Judged, judged, judged_items, means, overall
 from nearfar.claims.record import ClaimRecord, new_record, place, read_record, write_record
 from nearfar.claims.trial import Trial, Tried, alone, dataset_of, in_process
-from nearfar.core.errors import NearfarError, UsageError
+from nearfar.core.errors import ResourceError, UsageError
 from nearfar.probes.outcome import Outcome
 
 DEV_SEED = 1000  # of the trials that choose; no final trial has it
@@ -27,7 +27,7 @@ MOST_SECONDS = 20.0  # of one trial on one core: more is told
 Run = Callable[[Sequence[Trial], bool], Iterator[Tried]]
 
 
-class OutOfTime(NearfarError):
+class OutOfTime(ResourceError):
     """The budget is spent; what is done is stored, and the same command goes on."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
                 if len(names) == 1:
                     raise
                 failed = error
-                print(f"{name}: {error}")
+                print(f"{name}: {error}", file=sys.stderr)  # what is printed may be JSON
                 continue
             records.append(record)
             if not args.json:

@@ -70,8 +70,8 @@ CLAIM = Claim(
     source="the abstract: consistently superior to the state of the art in online class-incremental learning on four data sets",
     scale="five tasks of two digits, a thousand pictures of 8 x 8 pixels seen once, a memory of 50, a small convolutional network with "
     "group norm; a period of 20 steps, the length of a task as there; `without_gain` is an ablation",
-    reading="the two are alike: with a memory of fifty pictures and tasks of twenty steps, what was stored is hardly older "
-    "than what is learned. Without the changing gain the method is worse than without all of it",
+    reading="the two are alike: with a memory of fifty pictures and tasks of twenty steps, what was stored is hardly older than what "
+    "is learned. The arm without the changing gain is lower than proxies alone by 0.037, with an interval of 0.055 to both sides: not sure",
 )
 
 
