@@ -46,9 +46,7 @@ def test_parts(tmp_path, monkeypatch):
         folders = np.array(["food fruit", "town"])[part.columns["label"]]
         assert [f"{folder}: {own}" for folder, own in zip(folders, caption, strict=True)] == list(placed)
         assert abs((part.columns["label"] == 0).mean() - 0.25) < 0.02
-    assert len(set(made.train.columns["caption"].tolist())) < len(
-        made.train
-    )  # known bad: equal captions have equal numbers
+    assert len(set(made.train.columns["caption"].tolist())) < len(made.train)  # equal captions have equal numbers
     assert made.fingerprint == tuxpaint_stamps().fingerprint
 
 

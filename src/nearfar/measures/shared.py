@@ -1,4 +1,4 @@
-"""What several measures do: vectors of a part's records, by the model's side that reads the field."""
+"""What several measures do: vectors of a part's records, by the model's side that reads the field; who belongs to whom."""
 
 from __future__ import annotations
 
@@ -26,3 +26,9 @@ def encoded(model: Model, records: Records, field: str = "") -> np.ndarray:
         )
     side = field if field in model.sides else next(iter(model.sides))
     return model.encode(records.many(field, range(len(records))), side=side)
+
+
+def partners(records: Records, field: str) -> list[np.ndarray]:
+    """The records that are right answers to each: itself, and those with equal ids where the field has a column of them."""
+    ids = records.columns.get(field, np.arange(len(records)))
+    return [(ids == mine).nonzero()[0] for mine in ids]
