@@ -58,7 +58,7 @@ def test_overrides_are_typed(setting, look, value):
         ("fit.schedule=zigzag", "choose one"),
         ("fit.batch_size", "name=value"),
         ("seed.deep=1", "no parts"),
-        ("objective.similarity.deep=1", "no parts"),
+        ("objective.row.deep=1", "no parts"),
         ("fit.micro_batch=some", "expected int"),
     ],
 )

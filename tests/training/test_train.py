@@ -292,7 +292,7 @@ def test_the_configuration_is_complete(tmp_path):
         (["encoder.dimenson=4"], "no option 'dimenson'"),
         (["encoder.part=statik"], "did you mean static"),
         (["objective.rule=info_nse"], "did you mean info_nce"),
-        (["objective.similarity=cosin"], "no similarity"),
+        (["objective.similarity=cosin"], "is none of"),
         (["objective.temperature=-1"], "positive"),
     ],
 )

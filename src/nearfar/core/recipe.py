@@ -15,6 +15,7 @@ from nearfar.core.stage import Decode, Fit, Measure, Refresh, Stage, Transform
 from nearfar.core.use import Use
 
 Part = str | Use | Callable[..., Any]
+Similarity = Literal["cosine", "dot", "negative_distance", "negative_squared_distance", "late_interaction"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class Feed:
     through  "online" learns; "momentum" is the moving average of what learns, "frozen" what the tower was when the stage began,
              "stopped" what it is now: none of these three has a gradient
     layer    the hidden layer that is taken, for encoders that offer it; None: the last
+    mix      above 0: inputs are mixed, number by number, after their views: look k at a record with look k + 1 at another one of the
+             batch, its `partner`; `share` says how much is the record's own, one draw a batch of Beta(mix, mix). Both are columns
     """
 
     name: str
@@ -59,6 +62,7 @@ class Feed:
     head: str = ""
     through: Literal["online", "momentum", "frozen", "stopped"] = "online"
     layer: int | None = None
+    mix: float = 0.0
 
 
 PAIRS = (Feed("x", "query"), Feed("y", "document", more="negatives"))
@@ -72,16 +76,19 @@ class Contrast:
     `same_text` says what equal texts of different records are to each other: left out of the negatives, or negatives like any
     other. It holds for records that have ids of their texts, the columns `query` and `document`.
 
+    relation    None: a row competes with its `own` keys alone
+    similarity  one of these, or a part of `keys/` that scores pairs, perhaps by what it learns: `Use("extrapolated")`
     head        a global head, once a step on all rows: what mixes records
-    keys        once a step: a queue, a support set, noise keys
+    keys        once a step: a queue, a support set, noise keys; several: each on the keys that the one before made
+    own         further keys of each row alone: mixed negatives, hallucinated positives
     edits       mining, dropping likely false negatives, reweighing
     dimensions  lengths of prefixes of the vectors that are contrasted too (Matryoshka); () contrasts whole vectors alone
     x, y        the streams of queries and of keys; y None: the queries themselves
     """
 
     rule: Part = "info_nce"
-    relation: Part = "paired"
-    similarity: str = "cosine"
+    relation: Part | None = "paired"
+    similarity: Similarity | Use = "cosine"
     temperature: float = 0.05
     learn_temperature: bool = False
     bias: float = 0.0
@@ -89,7 +96,8 @@ class Contrast:
     both_ways: bool = True
     same_text: Literal["left_out", "negative"] = "left_out"
     head: str | Use | None = None
-    keys: Part | None = None
+    keys: Part | tuple[Part, ...] | None = None
+    own: Part | None = None
     edits: tuple[Part, ...] = ()
     row: Literal["vector", "record"] = "vector"
     reduce: Literal["mean", "log_mean_exp"] = "mean"

@@ -14,7 +14,7 @@ from __future__ import annotations
 from torch import nn
 
 from nearfar.core.card import Card
-from nearfar.maths.layers import checked_sizes, perceptron
+from nearfar.maths.layers import Unit, checked_sizes, perceptron
 
 CARD = Card(
     name="projector",
@@ -23,8 +23,12 @@ CARD = Card(
 )
 
 
-def projector(dimension: int, *, hidden: int | None = None, out: int = 128, layers: int = 2) -> nn.Module:
+def projector(
+    dimension: int, *, hidden: int | None = None, out: int = 128, layers: int = 2, unit: bool = False
+) -> nn.Module:
     """A local head [r dimension] -> [r out] of `layers` linear layers with ReLU between; `hidden` None: as wide as `dimension`.
+
+    `unit` brings rows to length one, which the cosine does anyway: for similarities that take vectors as they are.
 
     Raises UsageError for sizes that are not positive.
 
@@ -35,4 +39,4 @@ def projector(dimension: int, *, hidden: int | None = None, out: int = 128, laye
     """
     hidden = dimension if hidden is None else hidden
     checked_sizes(dimension=dimension, hidden=hidden, out=out, layers=layers)
-    return nn.Sequential(*perceptron(dimension, hidden, out, layers))
+    return nn.Sequential(*perceptron(dimension, hidden, out, layers), *([Unit()] if unit else []))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 
-from torch import nn
+from torch import Tensor, nn
 
 from nearfar.core.errors import UsageError
+from nearfar.maths.similarity import unit
 
 
 def perceptron(
@@ -32,6 +33,14 @@ def perceptron(
     for left, right in pairwise(sizes[:-1]):
         made += [nn.Linear(left, right, bias=bias), *([] if norm is None else [norm(right)]), activation()]
     return [*made, nn.Linear(sizes[-2], out)]
+
+
+class Unit(nn.Module):
+    """Rows brought to length one, as a layer."""
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """The same shape."""
+        return unit(vectors)
 
 
 def checked_sizes(most: int = 1_000_000, **sizes: int) -> None:

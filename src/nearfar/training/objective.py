@@ -19,6 +19,7 @@ from nearfar.core.relation import Relation, as_relation
 from nearfar.core.rows import Rows
 from nearfar.core.rule import Rule, card_of
 from nearfar.core.use import Use
+from nearfar.keys.chained import chained
 from nearfar.maths.similarity import BY_NAME
 from nearfar.objectives.composed import Aligned, Local, Objective, OnRows
 from nearfar.objectives.scored import Scored
@@ -37,6 +38,7 @@ def objective_of(
     explicit: bool,
     columns: frozenset[str],
     seed: int,
+    records: int = 0,
     towers: Mapping[str, Any] | None = None,
 ) -> Objective:
     """The objective of a stage.
@@ -45,13 +47,13 @@ def objective_of(
     steps      of the whole stage, over which weights may move
     explicit   whether records bring hard negatives of their own
     columns    that the records have: ids of texts are respected where there are any
+    records    how many there are, for terms that remember something of each
     towers     by name, for functions that make a term and ask for them: sizes of vocabularies and states
 
     What makes a further term may also ask for `main`, the objective that it stands beside: what that remembers is remembered once.
     """
-    build = partial(
-        _terms, dimension=dimension, explicit=explicit, columns=columns, seed=seed, towers=dict(towers or {})
-    )
+    known = {"dimension": dimension, "seed": seed, "records": records, "towers": dict(towers or {})}
+    build = partial(_terms, known=known, explicit=explicit, columns=columns)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed + 1)
         main = build(spec)
@@ -62,28 +64,34 @@ def objective_of(
 def _terms(
     spec: Spec,
     *,
-    dimension: int,
+    known: Mapping[str, Any],
     explicit: bool,
     columns: frozenset[str],
-    seed: int,
-    towers: Mapping[str, Any],
     main: Objective | None = None,
 ) -> Objective:
+    if isinstance(spec, Use) and card_of(resolve(spec.part, "objectives")) is not None:
+        spec = Contrast(rule=spec)
     if isinstance(spec, Contrast):
-        return _contrast(spec, dimension, explicit, columns, seed)
+        return _contrast(spec, known["dimension"], explicit, columns, known["seed"])
+    known = {**known, "main": main}
     if isinstance(spec, Use):
-        maker = resolve(spec.part, "objectives")
-        if card_of(maker) is not None:
-            return _contrast(Contrast(rule=spec), dimension, explicit, columns, seed)
-        return _as_objective(
-            made(spec, "objectives", "objective", dimension=dimension, seed=seed, towers=towers, main=main), spec.part
-        )
+        return _as_objective(made(_with_relation(spec), "objectives", "objective", **known), spec.part)
     asked = inspect.signature(spec).parameters
-    known: dict[str, Any] = {"dimension": dimension, "seed": seed, "towers": towers, "main": main}
     return _as_objective(spec(**{k: v for k, v in known.items() if k in asked}), getattr(spec, "__name__", "objective"))
 
 
+def _with_relation(use: Use) -> Use:
+    """An objective's options, with the relation that one of them names."""
+    named = use.options.get("relation")
+    if not isinstance(named, (str, Use)):
+        return use
+    relation = made(named, "relations", "objective.relation")
+    return Use(use.part, {**use.options, "relation": as_relation(relation)})
+
+
 def _as_objective(term: Any, name: str) -> Objective:
+    if isinstance(term, nn.Module):  # one that learns or remembers beside its terms
+        term = getattr(term, "objective", term)
     if isinstance(term, Objective):
         return term
     if isinstance(term, (Scored, Aligned, OnRows, Local)):
@@ -136,22 +144,23 @@ class ContrastTerm(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if spec.similarity not in BY_NAME:
+        if spec.relation is None and spec.own is None:
             raise UsageError(
-                f"no similarity {spec.similarity!r}",
-                where="objective.similarity",
-                remedy=f"there are {sorted(BY_NAME)}",
+                "no pairs and no keys of a row's own: nothing is contrasted",
+                where="objective.relation",
+                remedy="name a relation, such as paired, or a maker of own keys, such as hallucinated_positives",
             )
         if spec.temperature <= 0:
             raise UsageError("the temperature must be positive", where="objective.temperature", remedy="0.05 is usual")
         self.spec = spec
         self.rule = _rule(spec.rule)
-        self.relation = _relation(spec, explicit, columns)
-        self.similarity = BY_NAME[spec.similarity]
+        self.relation = None if spec.relation is None else _relation(spec, explicit, columns)
+        self.similarity = _similarity(spec.similarity, dimension, seed)
         self.log_temperature = nn.Parameter(torch.tensor(spec.temperature).log(), requires_grad=spec.learn_temperature)
         self.bias = nn.Parameter(torch.tensor(spec.bias), requires_grad=spec.learn_bias)
         self.head = None if spec.head is None else made(spec.head, "heads", "objective.head", dimension)
-        self.keys = None if spec.keys is None else made(spec.keys, "keys", "objective.keys", seed=seed)
+        self.keys = _keys(spec.keys, seed)
+        self.own = None if spec.own is None else made(spec.own, "keys", "objective.own", seed=seed)
         self.edits = tuple(made(e, "edits", f"objective.edits[{i}]") for i, e in enumerate(spec.edits))
 
     def scored(self) -> Scored:
@@ -165,6 +174,7 @@ class ContrastTerm(nn.Module):
             both_ways=self.spec.both_ways,
             head=None if self.head is None else self.through_head,
             keys=self.keys,
+            own=self.own,
             edits=self.edits,
             row=self.spec.row,
             reduce=self.spec.reduce,
@@ -213,6 +223,24 @@ def _rules() -> list[str]:
     """Names of the objectives that a recipe can name as its rule."""
     cards = [card_of(part.load()) for part in parts("objectives")]
     return [card.name for card in cards if card is not None and not card.channels]
+
+
+def _similarity(spec: str | Use, dimension: int, seed: int) -> Any:
+    """One of the library's by name, or a part that scores pairs."""
+    if isinstance(spec, Use):
+        return made(spec, "keys", "objective.similarity", dimension=dimension, seed=seed)
+    if spec not in BY_NAME:
+        raise UsageError(
+            f"no similarity {spec!r}", where="objective.similarity", remedy=f"there are {', '.join(sorted(BY_NAME))}"
+        )
+    return BY_NAME[spec]
+
+
+def _keys(spec: Part | tuple[Part, ...] | None, seed: int) -> Any:
+    """One stage of keys, or several in turn."""
+    if spec is None or not isinstance(spec, tuple):
+        return None if spec is None else made(spec, "keys", "objective.keys", seed=seed)
+    return chained(*(made(stage, "keys", f"objective.keys[{i}]", seed=seed) for i, stage in enumerate(spec)))
 
 
 def _relation(spec: Contrast, explicit: bool, columns: frozenset[str]) -> Relation:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, get_type_hints
 
 import torch
@@ -14,6 +14,15 @@ from nearfar.core.recipe import Contrast, Part, Recipe
 from nearfar.core.tree import read_value
 from nearfar.core.use import Use
 
+# Where parts stand in a contrastive objective, and of which kind they are.
+PLACES = {
+    "rule": "objectives",
+    "relation": "relations",
+    "similarity": "keys",
+    "head": "heads",
+    "keys": "keys",
+    "own": "keys",
+}
 NEEDED = "(must be said)"  # the value that a setting without a default is listed with
 
 
@@ -33,17 +42,19 @@ def made(spec: Part, kind: str, where: str, *given: Any, **known: Any) -> Any:
     maker = resolve(use.part, kind)
     asked = set(inspect.signature(maker).parameters)
     extra = {name: value for name, value in known.items() if name in asked and name not in use.options}
-    return maker(*given, **extra, **options(use, maker, where, len(given)))
+    return maker(*given, **extra, **options(use, maker, where, len(given), extra))
 
 
-def options(use: Use, function: Callable[..., Any], where: str, given: int = 0) -> dict[str, Any]:
-    """The options of a use, typed; the first `given` parameters are the library's.
+def options(
+    use: Use, function: Callable[..., Any], where: str, given: int = 0, filled: Collection[str] = ()
+) -> dict[str, Any]:
+    """The options of a use, typed; the first `given` parameters are the library's, as are those `filled` by name.
 
     Raises UsageError for an unknown name, a value of the wrong type, or one that is missing.
     """
     parameters = list(inspect.signature(function).parameters.values())[given:]
     known, types = [p.name for p in parameters], get_type_hints(function)
-    missing = [p.name for p in parameters if p.default is p.empty and p.name not in use.options]
+    missing = [p.name for p in parameters if p.default is p.empty and p.name not in {*use.options, *filled}]
     if missing:
         raise UsageError(f"{use.part!r} needs {missing[0]!r}", where=f"{where}.{missing[0]}", remedy="say what it is")
     typed = {}
@@ -87,12 +98,15 @@ def settings_of_parts(recipe: Recipe) -> dict[str, Any]:
         found |= {f"objective.{k}": v for k, v in (options_of(maker) | dict(objective.options)).items()}
     if not isinstance(objective, Contrast):
         return found
-    for field, kind in (("rule", "objectives"), ("relation", "relations"), ("head", "heads"), ("keys", "keys")):
+    for field, kind in PLACES.items():
         named = getattr(objective, field)
-        if isinstance(named, (str, Use)):
-            use = use_of(named)
-            known = options_of(resolve(use.part, kind)) | dict(use.options)
-            found |= {f"objective.{field}.{name}": value for name, value in known.items()}
+        several = isinstance(named, tuple)
+        for one in named if several else (named,):
+            if isinstance(one, Use) or (isinstance(one, str) and field != "similarity"):
+                use = use_of(one)
+                place = f"objective.{use.part if several else field}"
+                known = options_of(resolve(use.part, kind)) | dict(use.options)
+                found |= {f"{place}.{name}": value for name, value in known.items()}
     return found
 
 

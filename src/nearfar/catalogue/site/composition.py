@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 from nearfar.core.parts import BY_NAME, RECIPES, Part
 from nearfar.core.recipe import Recipe
@@ -83,7 +83,7 @@ def _told(recipe: Recipe) -> Recipe:
 def _walk(node: Any, role: str, kind: Any = None) -> Iterator[tuple[str, Any]]:
     """(role, Piece) or (role, function) for everything below a node that names or is a part."""
     if isinstance(node, str):
-        if node and _may_be_part(kind):
+        if node and _may_be_part(kind) and not _is_word(node, kind):
             yield role, Piece(role, node)
     elif isinstance(node, Mapping):
         yield from _in_options(node, role)
@@ -123,6 +123,11 @@ def _in_options(options: Any, role: str) -> Iterator[tuple[str, Any]]:
 def _may_be_part(kind: Any) -> bool:
     """Whether a field of this type may hold a part by its name: those are typed to hold a `Use` as well."""
     return kind is Use or any(_may_be_part(one) for one in get_args(kind) if one is not Ellipsis)
+
+
+def _is_word(name: str, kind: Any) -> bool:
+    """Whether it is one of the words that a field of this type offers beside parts, such as a similarity."""
+    return any(get_origin(one) is Literal and name in get_args(one) for one in get_args(kind))
 
 
 def _joined(role: str, name: str) -> str:
