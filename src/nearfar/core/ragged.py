@@ -38,8 +38,10 @@ def taken(offsets: Int[Tensor, " m"], index: Any) -> tuple[Int[Tensor, " items"]
     chosen = index if isinstance(index, slice) else torch.as_tensor(index, dtype=torch.long, device=offsets.device)
     start, length = offsets[:-1][chosen], offsets.diff()[chosen]
     made = offsets_of(length)
-    moved = (start - made[:-1]).repeat_interleave(length)
-    return torch.arange(len(moved), device=moved.device) + moved, made
+    # In place and of known size, because all batches of the static encoder are gathered by this: temporaries cost more than the sum.
+    places = (start - made[:-1]).repeat_interleave(length, output_size=int(made[-1]))
+    places += torch.arange(len(places), device=places.device)
+    return places, made
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +73,7 @@ class Ragged:
     def take(self, index: Any) -> Self:
         """The arrays at `index` (a slice, or [n] numbers), in that order."""
         places, offsets = taken(self.offsets, index)
-        return replace(self, values=self.values[places], offsets=offsets)
+        return replace(self, values=self.values.index_select(0, places), offsets=offsets)
 
     def to(self, device: torch.device | str) -> Self:
         """The same arrays on a device."""

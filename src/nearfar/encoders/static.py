@@ -62,7 +62,7 @@ class Bags:
     def take(self, index: Any) -> Bags:
         """The texts at `index` [n], in that order."""
         place, offsets = taken(self.offsets, index)
-        return Bags(self.ids[place], self.amounts[place], offsets)
+        return Bags(self.ids.index_select(0, place), self.amounts.index_select(0, place), offsets)
 
 
 class Static(nn.Module):

@@ -12,17 +12,18 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from nearfar.core.draws import Draws
+from nearfar.core.draws import Draws, beta, uniform
 from nearfar.core.encoder import View
 from nearfar.core.errors import DataError, NearfarError, ResourceError, UsageError
 from nearfar.core.ids import string_ids
+from nearfar.core.ragged import offsets_of, taken
 from nearfar.core.recipe import Feed
 from nearfar.data.bad_records import BadRecords
 from nearfar.data.lazy import LazyField
@@ -95,7 +96,7 @@ class Batches:
         self.unusable = Unusable(self.bad, len(records), ranks)
         self.waited = 0.0
         self._examined: set[str] = set()
-        self._ready: dict[str, tuple[Any, np.ndarray]] = {}
+        self._ready: dict[str, tuple[Any, Tensor]] = {}
         self._mates: dict[str, Mates] = {}
         for source in self.sources:
             if source.feed.field not in records.fields:
@@ -104,8 +105,23 @@ class Batches:
                     where=f"{source.feed.name}.field",
                     remedy=f"there are {', '.join(records.fields)}",
                 )
+            if source.feed.mix:
+                self._check_mix(source.feed)
             if not source.views and self._in_hand(source):
                 self._prepare_once(source)
+
+    def _check_mix(self, feed: Feed) -> None:
+        refused = {
+            f"shares of Beta({feed.mix}, {feed.mix})": not feed.mix > 0,
+            "further rows, which have no partner": bool(feed.more),
+            "bad records that are skipped, with whom others may have been mixed": self.bad.on_bad == "skip",
+        }
+        if wrong := [what for what, is_so in refused.items() if is_so]:
+            raise UsageError(
+                f"a mixed stream with {wrong[0]}",
+                where=f"{feed.name}.mix",
+                remedy="give a number above 0, no further rows, and --on-bad raise",
+            )
 
     def _in_hand(self, source: Source) -> bool:
         names = [source.feed.field, *([source.feed.more] if source.feed.more in self.records.fields else [])]
@@ -183,19 +199,22 @@ class Batches:
         return self._streams(self._materials(step))
 
     def _materials(self, step: int) -> tuple[Materials, dict[int, DataError]]:
-        index = self.order.records(step)
+        everyone = index = self.order.records(step)
         if self.ranks is not None:
             index = index[self.ranks.share(len(index))]
-        return self.usable(index, self.order.epoch_of(step))
+        return self.usable(index, self.order.epoch_of(step), everyone)
 
-    def usable(self, index: np.ndarray, epoch: int) -> tuple[Materials, dict[int, DataError]]:
+    def usable(
+        self, index: np.ndarray, epoch: int, everyone: np.ndarray | None = None
+    ) -> tuple[Materials, dict[int, DataError]]:
         """Inputs and columns of some records by stream, and what is wrong with those that are left out of them.
 
         Whether a record can be used is asked of it alone: its batch mates, and what was bad before, make no difference. Raises
         DataError for a bad record unless the policy is to skip it, for files that changed, and where hardly a record is left.
+        `everyone` are the records of the step on all ranks, among whom partners are found; those at hand unless given.
         """
         if self.bad.on_bad != "skip":
-            return self._made(index, epoch), {}
+            return self._made(index, epoch, everyone), {}
         # What was bad before is looked at one by one, so that all others still go as one batch.
         doubtful = np.isin(index, self.unusable.known)
         sure: Materials = {}
@@ -222,8 +241,39 @@ class Batches:
             return sure, found
         return self._made(good, epoch), found
 
-    def _made(self, index: np.ndarray, epoch: int) -> Materials:
-        return {source.feed.name: self.inputs(source, index, epoch) for source in self.sources}
+    def _made(self, index: np.ndarray, epoch: int, everyone: np.ndarray | None = None) -> Materials:
+        made = {source.feed.name: self.inputs(source, index, epoch) for source in self.sources}
+        for source in self.sources:
+            if source.feed.mix:
+                alone = made[source.feed.name]
+                made[source.feed.name] = self._mixed(
+                    source, alone, index, epoch, index if everyone is None else everyone
+                )
+        return made
+
+    def _mixed(
+        self, source: Source, alone: tuple[Seen, dict[str, Tensor]], index: np.ndarray, epoch: int, everyone: np.ndarray
+    ) -> tuple[Seen, dict[str, Tensor]]:
+        """The same with partners: everyone in a circle whose order each record's draw decides, each with the next."""
+        feed, (seen, columns) = source.feed, alone
+        record = torch.from_numpy(np.sort(everyone))
+        line = record[uniform(self.seed, "mix, partner", epoch, record).argsort(stable=True)].tolist()
+        following = dict(zip(line, [*line[1:], line[0]], strict=True))
+        partner = np.array([following[number] for number in index.tolist()])
+        other, _ = self.inputs(replace(source, look=source.look + 1), partner, epoch)
+        if not all(isinstance(s.inputs, Tensor) and _mixes(s.inputs) for s in (seen, other)):
+            raise UsageError(
+                f"what {type(source.path.tower).__name__} makes of records cannot be mixed",
+                where=f"{feed.name}.mix",
+                remedy="mix pictures, or rows of numbers",
+            )
+        # One share a step, whose chance is that of its first record: a pass has each record once.
+        share = beta(feed.mix, feed.mix, self.seed, "mix, share", epoch, int(record[0]))
+        columns = columns | {
+            "share": share.float().expand(len(partner) * feed.copies).clone(),
+            "partner": torch.from_numpy(partner).repeat(feed.copies),
+        }
+        return Seen(seen.inputs, seen.draws, columns, other), columns
 
     def _wrong_with(self, number: int, epoch: int) -> DataError | None:
         try:
@@ -294,8 +344,9 @@ class Batches:
         draws = Draws(self.seed, epoch, number, view)
         if feed.name in self._ready:
             inputs, starts = self._ready[feed.name]
-            at = np.concatenate([shown[: feed.copies * len(index)], len(self.records) + _ranges(starts, index)])
-            return Seen(take(inputs, torch.from_numpy(at)), draws, columns), columns
+            at = torch.from_numpy(shown[: feed.copies * len(index)])
+            further, _ = taken(starts, index)
+            return Seen(take(inputs, torch.cat([at, len(self.records) + further])), draws, columns), columns
         if feed.same:
             items = self.records.many(feed.field, shown[: feed.copies * len(index)])
         else:
@@ -368,7 +419,7 @@ class Batches:
             return
         extra, owner = self._more(feed, everything)
         sizes = [len(some) for some in self.records.fields[feed.more]] if feed.more in self.records.fields else []
-        starts = np.cumsum([0, *(sizes or [0] * len(self.records))])
+        starts = offsets_of(torch.tensor(sizes or [0] * len(self.records)))
         items = [*self.records.fields[feed.field], *extra]
         try:
             self._ready[feed.name] = _prepared(source, items, np.concatenate([everything, owner])), starts
@@ -377,8 +428,9 @@ class Batches:
                 raise  # else each step prepares its own, and leaves out what is bad
 
 
-def _ranges(starts: np.ndarray, index: np.ndarray) -> np.ndarray:
-    return np.concatenate([np.zeros(0, np.int64), *(np.arange(int(starts[i]), int(starts[i + 1])) for i in index)])
+def _mixes(inputs: Tensor) -> bool:
+    """Whether these are numbers with something between them: no ids of tokens."""
+    return inputs.is_floating_point() or inputs.dtype == torch.uint8
 
 
 def _places(owner: np.ndarray) -> np.ndarray:
