@@ -87,6 +87,11 @@ def extrapolated():
     return Case(scored(nf.paired(), similarity=(m := nf.extrapolated()), head=nf.unit), m, True)
 
 
+def smoothed_extrapolation():
+    m = nf.smoothed_extrapolation(dimension=D, spread=0.5).double()
+    return Case(scored(nf.paired(), similarity=m), m, True)
+
+
 def mixed_labels():
     own = nf.mixed_labels(negatives=3, brackets=2, window=3.0)
     relation = nf.graded_negatives()
@@ -115,6 +120,7 @@ CASES = {
         online_centroids,
         interpolated,
         extrapolated,
+        smoothed_extrapolation,
         mixed_labels,
         hallucinated_positives,
         chained,
