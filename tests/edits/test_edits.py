@@ -229,6 +229,16 @@ def test_own_keys_have_no_guide_and_stay():
     assert counts.dropped_by_edits == N * (N - 1)
 
 
+def test_noise_has_no_guide_and_stays():
+    _, _, (queries, keys) = tables()
+    term = nf.Scored(
+        nf.info_nce, nf.paired(), keys=nf.noise_negatives(per_query=2), edits=[nf.drop_by_guide(margin=3.0)]
+    )
+    counts = nf.pair_counts(term, queries, keys)
+    assert counts.negatives == 2 * N * N
+    assert counts.dropped_by_edits == N * (N - 1)
+
+
 def test_reweighing_at_the_ends():
     tile, _ = tile_of([[(0.5, "pos", 1), (0.25, "neg", 1), (0.75, "neg", 1), (-0.5, "neg", 1)]], boolean=True)
     assert torch.allclose(nf.reweigh(0.0)(tile).neg, tile.block.neg.double())
