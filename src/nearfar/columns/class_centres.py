@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nearfar.core.card import Card
-from nearfar.core.errors import UsageError
+from nearfar.maths.number_column import number_column
 from nearfar.maths.stream_vectors import stream_vectors
 
 CARD = Card(
@@ -38,13 +38,7 @@ class ClassCentres:
     def __call__(self, vectors: Mapping[str, np.ndarray], columns: Mapping[str, np.ndarray], seed: int) -> np.ndarray:
         """Vectors [n d] float32 of unit length."""
         table = stream_vectors(vectors, self.stream)
-        label = columns.get(self.label)
-        if label is None or label.ndim != 1 or len(label) != len(table):
-            raise UsageError(
-                f"there is no column {self.label!r} of one label for each of {len(table):,} records",
-                where="label",
-                remedy=f"there are {', '.join(columns) or 'none'}; a refresh that writes it goes before this one",
-            )
+        label = number_column(columns, self.label, len(table))
         known = label >= 0
         classes, place = np.unique(label[known], return_inverse=True)
         sums = np.zeros((len(classes), table.shape[1]))
