@@ -49,8 +49,8 @@ CLAIM = Claim(
     source="their tables, not seen: better than SimCSE by about a point on seven STS tasks, on average",
     scale=OF_DROPOUT.scale + "; 32 centroids of batches of 64",
     reading="a loss of eight thousandths, surely a loss: 31 steps from random weights leave centroids of word counts, "
-    "not of topics, and what is second nearest to a sentence among those is as likely to mean the same as "
-    "not. Whether it helps where topics are known beforehand, as in their pretrained BERT, this does not say",
+    "not of topics, and what is second nearest to a sentence among those may well mean the same. "
+    "Whether it helps where topics are known beforehand, as in their pretrained BERT, this does not say",
 )
 
 
