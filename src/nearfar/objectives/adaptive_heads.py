@@ -44,7 +44,7 @@ class AdaptiveHeads(nn.Module):
     def __init__(
         self,
         relation: Relation,
-        dim: int,
+        dimension: int,
         out: int,
         heads: int,
         bounds: tuple[float, float],
@@ -55,7 +55,7 @@ class AdaptiveHeads(nn.Module):
         super().__init__()
         self.relation, self.out, self.bounds, self.beta = relation, out, bounds, beta
         self.hardest, self.streams = hardest, streams
-        self.heads = nn.ModuleList(_two_layers(dim, out) for _ in range(heads))
+        self.heads = nn.ModuleList(_two_layers(dimension, out) for _ in range(heads))
         self.phi = _two_layers(out, out)
 
     @property
@@ -108,7 +108,7 @@ def _two_layers(dim: int, out: int) -> nn.Sequential:
 
 def adaptive_heads(
     relation: Relation,
-    dim: int,
+    dimension: int,
     out: int = 128,
     *,
     heads: int = 3,
@@ -119,9 +119,9 @@ def adaptive_heads(
     queries_from: str = "x",
     keys_from: str | None = None,
 ) -> AdaptiveHeads:
-    """Heads from `dim` to `out` dimensions with pair temperatures: a module with an `objective`.
+    """Heads from `dimension` to `out` dimensions with pair temperatures: a module with an `objective`.
 
-    `relation` is multi_view() on one table [n dim] or, with `keys_from`, paired() on two; both then go through the same heads.
+    `relation` is multi_view() on one table [n dimension] or, with `keys_from`, paired() on two; both then go through the same heads.
     The heads and phi are parameters to be given to the optimiser. Raises UsageError for options out of range.
 
     >>> import torch, nearfar as nf
@@ -131,9 +131,9 @@ def adaptive_heads(
     >>> sorted(model.objective.terms)
     ['head0', 'head1', 'head2']
     """
-    if min(dim, out, heads, hardest) < 1 or not 0 < lower < upper:
+    if min(dimension, out, heads, hardest) < 1 or not 0 < lower < upper:
         raise UsageError(
-            f"adaptive_heads with dim={dim}, out={out}, heads={heads}, hardest={hardest}, lower={lower}, upper={upper}",
+            f"adaptive_heads with dimension={dimension}, out={out}, heads={heads}, hardest={hardest}, lower={lower}, upper={upper}",
             remedy="at least 1 of each, and 0 < lower < upper",
         )
-    return AdaptiveHeads(relation, dim, out, heads, (lower, upper), beta, hardest, (queries_from, keys_from))
+    return AdaptiveHeads(relation, dimension, out, heads, (lower, upper), beta, hardest, (queries_from, keys_from))

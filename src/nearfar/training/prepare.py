@@ -116,6 +116,7 @@ def prepare(
         explicit=any(feed.more for feed in feeds),
         columns=frozenset(records.columns),
         seed=recipe.seed,
+        records=len(records),
         towers=towers,
     )
     for feed in feeds:
