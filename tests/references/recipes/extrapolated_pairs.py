@@ -2,34 +2,37 @@
 
 import torch
 
-from second_step import against, first_two, rivals, second_step, term, unit
-
-ours = first_two
+from nearfar.core.draws import row_ids
+from second_step import against, first_two, second_step
 
 T = 0.2
 
+ours = first_two
 
-def mixed_keys(chance, past, records):
+
+def one_share(chance, alpha):
+    """The share that a step has for all its rows."""
+    return float(chance.beta(alpha, alpha, "share", torch.zeros(1, dtype=torch.long)))
+
+
+def mixed_keys(chance, past):
     """Each key of the first step with the one that the second permutation puts where the first has it."""
-    share = float(chance.beta(1.6, 1.6, "share", torch.zeros(1, dtype=torch.long)))
+    share, ids, keys = one_share(chance, 1.6), row_ids(past).tolist(), past.vectors
     line, other = (
-        sorted(range(len(past)), key=lambda j, p=p: float(chance.uniform(f"permutation {p}", records[j])))
-        for p in (1, 2)
+        sorted(range(len(ids)), key=lambda j, p=p: float(chance.uniform(f"permutation {p}", ids[j]))) for p in (1, 2)
     )
-    return {j: share * past[j] + (1 - share) * past[k] for j, k in zip(line, other, strict=True)}
+    return {j: share * keys[j] + (1 - share) * keys[k] for j, k in zip(line, other, strict=True)}
 
 
 def loss(made, *, pushed_negatives=True):
     step, total = second_step(made), 0.0
-    queries, keys, past = unit(step.rows["x"]), unit(step.rows["y"]), unit(made.rows["y"])
-    mixed = mixed_keys(term(made).keys.stages[1], past, made.rows["y"].columns["record"].tolist())
-    a = 1 + float(term(made).similarity.beta(2.0, 2.0, "share", torch.zeros(1, dtype=torch.long)))
-    for q, k, others in zip(queries, keys, rivals(made), strict=True):
+    mixed = mixed_keys(step.term().keys.stages[1], step.past)
+    a = 1 + one_share(step.term().similarity, 2.0)
+    for q, k, others in zip(step.x.vectors, step.y.vectors, step.rivals(), strict=True):
         far, near = a * q + (1 - a) * k, a * k + (1 - a) * q
-        positive = float(far @ near) / T
         scores = [float((far if pushed_negatives else q) @ mixed[j]) / T for j in others]
-        total += against(positive, scores)
-    return total / len(queries)
+        total += against(float(far @ near) / T, scores)
+    return total / len(step.x)
 
 
 def loops(made):

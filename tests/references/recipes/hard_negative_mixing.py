@@ -1,10 +1,11 @@
-"""MoCHi as loops: the second step, when each query mixes its hardest keys of the first, as its record's draws say."""
+"""MoCHi as loops: the second step, when each query mixes its hardest keys of the first, as the draws of its record and look say."""
 
-from second_step import against, first_two, rivals, second_step, term, unit
-
-ours = first_two
+from nearfar.core.draws import row_ids
+from second_step import against, first_two, second_step
 
 HARDEST, PAIRS, WITH_QUERY, T = 8, 6, 4, 0.2
+
+ours = first_two
 
 
 def mixtures(draw, query, negatives):
@@ -24,19 +25,18 @@ def mixtures(draw, query, negatives):
 
 
 def loss(made, *, of_first=False):
-    step, past = second_step(made), unit(made.rows["y"])
-    queries, keys, records = unit(step.rows["x"]), unit(step.rows["y"]), step.rows["x"].columns["record"].tolist()
-    chance, total, allowed = term(made).own, 0.0, rivals(made)
+    step, total = second_step(made), 0.0
+    queries, keys, ids = step.x.vectors, step.y.vectors, row_ids(step.x).tolist()
+    negatives = [[step.past.vectors[j] for j in others] for others in step.rivals()]
     for i, query in enumerate(queries):
         chosen = 0 if of_first else i
         mixed = mixtures(
-            lambda what, m, record=records[chosen]: float(chance.uniform(what, record, m)),
+            lambda what, m, row=ids[chosen]: float(step.term().own.uniform(what, row, m)),
             queries[chosen],
-            [past[j] for j in allowed[chosen]],
+            negatives[chosen],
         )
-        positive = float(query @ keys[i]) / T
-        scores = [float(query @ key) / T for key in [*(past[j] for j in allowed[i]), *mixed]]
-        total += against(positive, scores)
+        scores = [float(query @ key) / T for key in [*negatives[i], *mixed]]
+        total += against(float(query @ keys[i]) / T, scores)
     return total / len(queries)
 
 

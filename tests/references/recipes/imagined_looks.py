@@ -2,11 +2,11 @@
 
 import torch
 
-from second_step import against, first_two, rivals, second_step, term, unit
+from second_step import against, first_two, second_step
+
+T, SPREAD = 0.2, 0.8
 
 ours = first_two
-
-T = 0.2
 
 
 def imagined(query, key, network, share):
@@ -15,23 +15,21 @@ def imagined(query, key, network, share):
     row = query.tolist() + pushed
     layers = [layer for layer in network if hasattr(layer, "weight")]
     for layer in layers:
-        weights, bias = layer.weight.double().tolist(), layer.bias.double().tolist()
+        weights, bias = layer.weight.tolist(), layer.bias.tolist()
         row = [sum(w * v for w, v in zip(ws, row, strict=True)) + b for ws, b in zip(weights, bias, strict=True)]
         row = row if layer is layers[-1] else [max(0.0, v) for v in row]
     made = torch.tensor(row, dtype=torch.float64)
     return made / made.norm()
 
 
-def loss(made, *, copies=1):
-    step, past = second_step(made), unit(made.rows["y"])
-    queries, keys = unit(step.rows["x"]), unit(step.rows["y"])
-    raw = step.rows["x"].vectors.detach().double()
-    maker, total = term(made, "imagined").similarity, 0.0
-    share = 0.8 * float(maker.uniform("share", torch.zeros(1, dtype=torch.long)))
-    for i, others in enumerate(rivals(made)):
-        for query in (queries[i], imagined(raw[i], keys[i], maker.network, share)):
-            total += against(float(query @ keys[i]) / T, copies * [float(query @ past[j]) / T for j in others])
-    return total / len(queries)
+def loss(made, *, away=1):
+    step, total = second_step(made), 0.0
+    maker, past = step.term("imagined").similarity, step.past.vectors
+    share = away * SPREAD * float(maker.uniform("share", torch.zeros(1, dtype=torch.long)))
+    for query, key, others in zip(step.x.vectors, step.y.vectors, step.rivals(), strict=True):
+        for look in (query, imagined(query, key, maker.network, share)):
+            total += against(float(look @ key) / T, [float(look @ past[j]) / T for j in others])
+    return total / len(step.x)
 
 
 def loops(made):
@@ -39,5 +37,5 @@ def loops(made):
 
 
 def wrong(made):
-    """Every key stored twice, once for the query and once for its imagined look, as in the authors' code."""
-    return [0.0, loss(made, copies=2)]
+    """The query drawn towards its key: interpolation."""
+    return [0.0, loss(made, away=-1)]
