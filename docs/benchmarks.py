@@ -8,13 +8,14 @@ A test checks that the page is what this file renders.
 
 from __future__ import annotations
 
-import io
 import json
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from drawing import INK, drawn, new_figure, plain
 
 DOCS = Path(__file__).parent
 RECORDS = DOCS.parent / "benchmarks" / "records"
@@ -486,8 +487,6 @@ def table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
 
 # The plot
 
-INK = "#010203"  # stands for the colour of the text, which follows the reader's theme
-THEME = "svg { color: #24292f } @media (prefers-color-scheme: dark) { svg { color: #d9dee3 } }"
 STYLES = {
     "nearfar": ("#2f81d6", 2.8, "o"),
     "nearfar, any rule": ("#2f81d6", 1.4, "s"),
@@ -503,14 +502,7 @@ STYLES = {
 
 def picture(record: dict[str, Any]) -> str:
     """Seconds and extra memory over the number of pairs, both logarithmic, as SVG that reads on light and on dark."""
-    import matplotlib
-
-    matplotlib.rcParams.update({"svg.hashsalt": "nearfar", "svg.fonttype": "none", "font.family": "sans-serif"})
-    for part in ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"):
-        matplotlib.rcParams[part] = INK
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9.6, 4.4), layout="constrained")
+    figure = new_figure(9.6, 4.4)
     rows = [r for r in record["rows"] if r["loss"] == "two ways" and all(r[k] == v for k, v in HEAD.items())]
     panels = {"seconds, forward and backward": seconds, "extra memory, MB": lambda r: r.get("extra_mb", 0.0)}
     for axes, (title, figure_of) in zip(figure.subplots(1, 2), panels.items(), strict=True):
@@ -527,15 +519,10 @@ def picture(record: dict[str, Any]) -> str:
         axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
         axes.set_xlabel("pairs")
         axes.set_title(title, fontsize=11, loc="left")
-        axes.grid(color="#808080", alpha=0.3, linewidth=0.6)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.patch.set_visible(False)
+        plain(axes)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False, fontsize=9)
-    out = io.StringIO()
-    figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    drawn = out.getvalue().replace(INK, "currentColor")
-    return drawn.replace("</defs>", f"<style>{THEME}</style></defs>", 1)
+    return drawn(figure)
 
 
 def main() -> None:

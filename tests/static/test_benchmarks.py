@@ -26,8 +26,8 @@ PROGRAMS = ROOT / "benchmarks"
 @functools.cache
 def module(name, folder="benchmarks"):
     """A program of the folder, as it finds its neighbours when it is run."""
-    if folder == "benchmarks" and str(PROGRAMS) not in sys.path:
-        sys.path.append(str(PROGRAMS))
+    if str(ROOT / folder) not in sys.path:
+        sys.path.append(str(ROOT / folder))
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, ROOT / folder / f"{name}.py")
