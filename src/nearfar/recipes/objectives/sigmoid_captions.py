@@ -60,7 +60,6 @@ def recipe() -> Recipe:
         towers=(Named("text", "static", {"dimension": 128, "min_count": 1}),),
         objective=Contrast(
             rule="sigmoid",
-            relation=Use("paired", {"column": "record"}),
             temperature=0.1,
             learn_temperature=True,
             bias=-6.2,
@@ -78,9 +77,8 @@ def recipe() -> Recipe:
 
 def with_softmax() -> Recipe:
     """Which caption of the batch, and which picture: two-way InfoNCE with a learned temperature, as in CLIP."""
-    ours = recipe()
-    contrast = replace(ours.objective, rule="info_nce", both_ways=True, bias=0.0, learn_bias=False)
-    return replace(ours, name="sigmoid_captions_with_softmax", objective=contrast)
+    contrast = Contrast(rule="info_nce", temperature=0.1, learn_temperature=True, both_ways=True)
+    return replace(recipe(), name="sigmoid_captions_with_softmax", objective=contrast)
 
 
 # Towers and views of a size for a few hundred small pictures; also for other claims about captions.
