@@ -53,6 +53,7 @@ from nearfar.data.records import Records as Records
 from nearfar.data.sources import sources as sources
 from nearfar.data.split import split as split
 from nearfar.data.subsequences import subsequences as subsequences
+from nearfar.data.tagged_texts import tagged_texts as tagged_texts
 from nearfar.data.trec_files import read_qrels as read_qrels
 from nearfar.data.trec_files import read_run as read_run
 from nearfar.data.trec_files import write_qrels as write_qrels
@@ -78,6 +79,7 @@ from nearfar.encoders.node_mlp import NodeMlp as NodeMlp
 from nearfar.encoders.pretrained import Pretrained as Pretrained
 from nearfar.encoders.pretrained_audio import PretrainedAudio as PretrainedAudio
 from nearfar.encoders.pretrained_image import PretrainedImage as PretrainedImage
+from nearfar.encoders.recurrent_series import RecurrentSeries as RecurrentSeries
 from nearfar.encoders.residual_adapter import ResidualAdapter as ResidualAdapter
 from nearfar.encoders.self_attention import SelfAttention as SelfAttention
 from nearfar.encoders.sentence_transformer import load_sentence_transformer as load_sentence_transformer
@@ -145,6 +147,7 @@ from nearfar.objectives.composed import Aligned as Aligned
 from nearfar.objectives.composed import Local as Local
 from nearfar.objectives.composed import Objective as Objective
 from nearfar.objectives.composed import OnRows as OnRows
+from nearfar.objectives.confused_values import confused_values as confused_values
 from nearfar.objectives.debiased import debiased as debiased
 from nearfar.objectives.decoupled import decoupled as decoupled
 from nearfar.objectives.decoupled_softmax import decoupled_softmax as decoupled_softmax
@@ -172,7 +175,9 @@ from nearfar.objectives.mv_info_nce import mv_info_nce as mv_info_nce
 from nearfar.objectives.neighbourhood_contrast import neighbourhood_contrast as neighbourhood_contrast
 from nearfar.objectives.next_item_cross_entropy import next_item_cross_entropy as next_item_cross_entropy
 from nearfar.objectives.off_diagonal_distillation import off_diagonal_distillation as off_diagonal_distillation
+from nearfar.objectives.prototype_discovery import prototype_discovery as prototype_discovery
 from nearfar.objectives.pull import pull as pull
+from nearfar.objectives.rank_agreement import rank_agreement as rank_agreement
 from nearfar.objectives.relation_distillation import relation_distillation as relation_distillation
 from nearfar.objectives.scored import Scored as Scored
 from nearfar.objectives.shuffled_group_whitening import ShuffledGroupWhitening as ShuffledGroupWhitening
@@ -180,6 +185,7 @@ from nearfar.objectives.shuffled_group_whitening import shuffled_group_whitening
 from nearfar.objectives.sigmoid import sigmoid as sigmoid
 from nearfar.objectives.soft_targets import soft_targets as soft_targets
 from nearfar.objectives.soft_top_k import soft_top_k as soft_top_k
+from nearfar.objectives.step_prediction import step_prediction as step_prediction
 from nearfar.objectives.subclass_contrast import subclass_contrast as subclass_contrast
 from nearfar.objectives.swapped_prediction import swapped_prediction as swapped_prediction
 from nearfar.objectives.triplet import triplet as triplet

@@ -6,20 +6,21 @@
 The teacher gives an order and nothing else, so it has no gradient and no temperature. Ties keep the order of the keys
 (a shuffle would draw by position). Weights only say which pairs exist. A sum over the list: equal scores cost log K!,
 so a term of many keys wants a weight; RankCLIP divides by the number of keys and by 16.
-Kin: `relation_distillation` also follows by how much the teacher prefers one key to another.
+Kin: `relation_distillation` also follows by how much the teacher prefers one key to another; in `rank_agreement` two towers are each
+other's teachers.
 Source: Xia et al. 2008 (doi 10.1145/1390156.1390306); between modalities: Zhang et al. 2024 (arXiv 2404.09387), whose
 code adds 1e-10 inside the logarithm, which inflates the loss at large scores. Here: a running log-sum-exp.
 """
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from nearfar.core.block import Block, present
 from nearfar.core.card import Card
 from nearfar.core.rule import rule
+from nearfar.maths.plackett_luce import ranking_loss
 from nearfar.maths.weighted import channel
 
 CARD = Card(
@@ -27,7 +28,7 @@ CARD = Card(
     summary="likelihood of a teacher's ranking of all keys of a row (Plackett-Luce)",
     properties=("shift_invariant", "non_negative"),
     channels=("teacher",),
-    related=("relation_distillation",),
+    related=("relation_distillation", "rank_agreement"),
 )
 
 
@@ -40,10 +41,5 @@ def list_mle(scores: Float[Tensor, "q k"], block: Block) -> Float[Tensor, " q"]:
     >>> round(float(nf.contrast(nf.list_mle, x, relation=nf.paired(), similarity=nf.with_teacher(nf.cosine))), 4)
     3.1781
     """
-    teacher = channel(block, "teacher", "similarity=nf.with_teacher(...)").detach()
-    exists = present(block.pos) | present(block.neg)
-    # Backwards, because the inner sum runs to the end of the list; what does not exist comes last and enters no sum before it.
-    worst_first = teacher.masked_fill(~exists, torch.inf).flip(1).sort(dim=1, stable=True).indices
-    exists = exists.flip(1).gather(1, worst_first)
-    ordered = scores.flip(1).gather(1, worst_first).masked_fill(~exists, 0)
-    return (ordered.logcumsumexp(1) - ordered).masked_fill(~exists, 0).sum(1)
+    teacher = channel(block, "teacher", "similarity=nf.with_teacher(...)")
+    return ranking_loss(scores, teacher, present(block.pos) | present(block.neg))
