@@ -7,6 +7,7 @@ from nearfar.columns.clusters import clusters as clusters
 from nearfar.columns.frozen_vectors import frozen_vectors as frozen_vectors
 from nearfar.columns.mined_negatives import mined_negatives as mined_negatives
 from nearfar.columns.nearest import nearest as nearest
+from nearfar.columns.propagated import propagated as propagated
 from nearfar.core.batching import Batching as Batching
 from nearfar.core.block import Block as Block
 from nearfar.core.card import Card as Card
@@ -120,6 +121,7 @@ from nearfar.keys.online_centroids import online_centroids as online_centroids
 from nearfar.keys.own_negatives import own_negatives as own_negatives
 from nearfar.keys.prototypes import prototypes as prototypes
 from nearfar.keys.queue import queue as queue
+from nearfar.keys.record_bank import record_bank as record_bank
 from nearfar.keys.smoothed_extrapolation import smoothed_extrapolation as smoothed_extrapolation
 from nearfar.keys.support_set import support_set as support_set
 from nearfar.keys.unit import unit as unit
@@ -205,6 +207,7 @@ from nearfar.probes.compare import compare as compare
 from nearfar.probes.compare_runs import compare_runs as compare_runs
 from nearfar.probes.conformity import conformity as conformity
 from nearfar.probes.conformity import conformity_divergence as conformity_divergence
+from nearfar.probes.connectivity import connectivity as connectivity
 from nearfar.probes.corrections import benjamini_hochberg as benjamini_hochberg
 from nearfar.probes.corrections import holm as holm
 from nearfar.probes.dimensional_collapse import dimensional_collapse as dimensional_collapse
