@@ -15,6 +15,7 @@ from nearfar.core.errors import UsageError
 from nearfar.core.graph import Graph
 from nearfar.data.array_records import array_records
 from nearfar.data.records import Records
+from nearfar.data.tagged_texts import tagged_texts
 
 KINDS = 4
 
@@ -61,11 +62,31 @@ def _texts(chance: np.random.Generator, label: np.ndarray) -> Records:
     return array_records(text=[f"{t} {i}" for i, t in enumerate(_words(chance, label))], label=label)
 
 
+def _tagged_texts(chance: np.random.Generator, label: np.ndarray) -> Records:
+    """Texts with one to three tags: their kind, whether it is even, and one that a third of them have."""
+    tags = [
+        [f"kind{kind}", *(["even"] if kind % 2 == 0 else []), *(["third"] if number % 3 == 0 else [])]
+        for number, kind in enumerate(label.tolist())
+    ]
+    return tagged_texts(_words(chance, label), tags).with_columns(label=label)
+
+
 def _rows(chance: np.random.Generator, label: np.ndarray) -> Records:
     """Tables: eight numbers around the centre of their kind."""
     centres = 2 * chance.normal(size=(KINDS, 8))
     return array_records(
         row=(centres[label] + 0.5 * chance.normal(size=(len(label), 8))).astype(np.float32), label=label
+    )
+
+
+def _patches(chance: np.random.Generator, label: np.ndarray) -> Records:
+    """Rows of a table, eight of each `scene`; the last two of each are background, whose label is -1."""
+    place = np.arange(len(label)) % 8
+    rows = _rows(chance, label).fields["row"]
+    return array_records(
+        row=np.stack([rows[i] for i in range(len(label))]),
+        label=np.where(place < 6, label, -1),
+        scene=np.arange(len(label)) // 8,
     )
 
 
@@ -122,7 +143,9 @@ MAKERS: dict[str, Callable[[np.random.Generator, np.ndarray], Records]] = {
     "images": _images,
     "pairs": _pairs,
     "texts": _texts,
+    "tagged_texts": _tagged_texts,
     "rows": _rows,
+    "patches": _patches,
     "series": _series,
     "sequences": _sequences,
     "subsequences": _subsequences,
