@@ -88,6 +88,7 @@ from nearfar.encoders.sentence_transformer import save_sentence_transformer as s
 from nearfar.encoders.static import Static as Static
 from nearfar.encoders.transformer import Transformer as Transformer
 from nearfar.encoders.vision_transformer import VisionTransformer as VisionTransformer
+from nearfar.encoders.word_ngrams import WordNgrams as WordNgrams
 from nearfar.evaluation.evaluate import Evaluation as Evaluation
 from nearfar.evaluation.evaluate import evaluate as evaluate
 from nearfar.execution.contrast import contrast as contrast
@@ -98,8 +99,14 @@ from nearfar.execution.plan import plan as plan
 from nearfar.execution.ranks import ranks as ranks
 from nearfar.execution.ranks import sum_gradients as sum_gradients
 from nearfar.execution.update import update_state as update_state
+from nearfar.generation.amateur_continuations import amateur_continuations as amateur_continuations
+from nearfar.generation.amateur_contrast import amateur_contrast as amateur_contrast
 from nearfar.generation.continuations import continuations as continuations
 from nearfar.generation.contrastive_search import contrastive_search as contrastive_search
+from nearfar.generation.hidden_condition_answers import hidden_condition_answers as hidden_condition_answers
+from nearfar.generation.layer_continuations import layer_continuations as layer_continuations
+from nearfar.generation.layer_contrast import layer_contrast as layer_contrast
+from nearfar.generation.prompt_contrast import prompt_contrast as prompt_contrast
 from nearfar.heads.batch_norm_predictor import batch_norm_predictor as batch_norm_predictor
 from nearfar.heads.batch_norm_projector import batch_norm_projector as batch_norm_projector
 from nearfar.heads.gaussian_sample import gaussian_sample as gaussian_sample
@@ -195,6 +202,7 @@ from nearfar.objectives.uniformity import uniformity as uniformity
 from nearfar.objectives.vicreg import vicreg as vicreg
 from nearfar.objectives.w_mse import w_mse as w_mse
 from nearfar.objectives.weighted_negatives import weighted_negatives as weighted_negatives
+from nearfar.objectives.word_in_sentence import word_in_sentence as word_in_sentence
 from nearfar.probes.alignment_uniformity import alignment_uniformity as alignment_uniformity
 from nearfar.probes.anomaly import anomaly as anomaly
 from nearfar.probes.bitext_mining import bitext_mining as bitext_mining

@@ -98,6 +98,7 @@ CONVOLUTION = {"dimension": 6, "hidden": 16, "layers": 3}
 
 CASES = {
     "static": Case("static", QUERIES, 3, {"dimension": 8, "buckets": 16, "min_count": 1}),
+    "word_ngrams": Case("word_ngrams", QUERIES, 3, {"dimension": 8, "buckets": 16, "min_count": 1}),
     "transformer": Case("transformer", QUERIES, 3, TRANSFORMER, spoilt=padded_tokens),
     "transformer, first": Case("transformer", QUERIES, 3, TRANSFORMER | {"pooling": "cls"}, spoilt=padded_tokens),
     "transformer, last": Case("transformer", QUERIES, 3, TRANSFORMER | {"pooling": "last"}, spoilt=padded_tokens),
@@ -114,6 +115,7 @@ CASES = {
     "convolutional, linear": Case(
         "convolutional", IMAGES, "nowhere.png", {"width": 8, "stages": 2, "size": 16, "dimension": 5}
     ),
+    "montage_network": Case("montage_network", IMAGES, "nowhere.png", {"width": 8, "stages": 2, "size": 16}),
     "vision_transformer": Case("vision_transformer", IMAGES, np.zeros(3), VISION),
     "vision_transformer, token": Case("vision_transformer", IMAGES, np.zeros(3), VISION | {"pooling": "cls"}),
     "mlp": Case("mlp", TABLE, [1.0, np.nan, 0.0, 7.0], {"dimension": 5, "hidden": 8}),
@@ -121,6 +123,12 @@ CASES = {
     "mlp, linear": Case("mlp", TABLE, "a text", {"dimension": 5, "layers": 1}),
     "mlp, deep": Case("mlp", TABLE, 3.0, {"dimension": 5, "layers": 5, "activation": "tanh"}),
     "residual_adapter": Case("residual_adapter", TABLE, [1.0, np.nan, 0.0, 7.0], {"reduction": 2}),
+    "recurrent_series": Case(
+        "recurrent_series", SERIES, np.zeros((3, 5)), {"dimension": 6, "strides": (3, 2)}, spoilt=padded_steps
+    ),
+    "recurrent_series, waves": Case(
+        "recurrent_series", WAVES, [1.0, np.nan], {"dimension": 6, "strides": (5, 4)}, spoilt=padded_steps
+    ),
     "convolution_1d": Case("convolution_1d", SERIES, np.full((3, 2), np.inf), CONVOLUTION, spoilt=padded_steps),
     "convolution_1d, mean": Case(
         "convolution_1d", SERIES, np.zeros((3, 5)), CONVOLUTION | {"pooling": "mean"}, spoilt=padded_steps

@@ -88,6 +88,7 @@ RELATIONS = {
     "neighbours": (nf.neighbours(), listed),
     "place": (nf.place(0.4), grouped),
     "place, in cells and across": (nf.place(0.4, unit="cell", across=True), grouped),
+    "agreeing": (nf.agreeing(("view", "label"), itself=("record",)), looked_at),
     "temporal": (nf.temporal(1), grouped),
     "temporal, across": (nf.temporal(1, far=2, across=True), grouped),
     "edited: excluded": (nf.paired().drop_negatives(excluded()), listed),

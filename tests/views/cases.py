@@ -69,6 +69,7 @@ SEQUENCES = [[CHANCE.randint(1, 99) for _ in range(k)] for k in (30, 12, 7, 40, 
 ARRAYS = [np.array(sequence, np.int32) for sequence in SEQUENCES]
 GRAPHS = [random_graph(n, n) for n in (12, 30, 7, 25, 18, 40)]
 PICTURES = smooth_pictures()
+PATHS = [f"{letter}.png" for letter in "abcdefghijklmnopqrstuvwxyz"]
 WAVES = [NUMBERS.normal(size=t) for t in (300, 41, 128)] + [np.sin(np.arange(200) / 4)]
 SERIES = [NUMBERS.normal(3, 2, size=shape) for shape in ((60, 3), (17, 3), (40,), (33, 1))]
 HOLES = [np.where(NUMBERS.random(s.shape) < 0.2, np.nan, s) for s in SERIES]
@@ -101,6 +102,7 @@ CASES = {
     "greyscale": Case("greyscale", PICTURES, BYTES, {"probability": 0.4}),
     "gaussian_blur": Case("gaussian_blur", PICTURES, BYTES),
     "solarise": Case("solarise", PICTURES, BYTES),
+    "picture_bag": Case("picture_bag", PATHS[:6], 3.0, {"size": 4}, bind=PATHS),
     "rotation": Case("rotation", PICTURES, BYTES, {"probability": 0.5}),
     "speed": Case("speed", WAVES, np.ones((4, 2))),
     "noise": Case("noise", WAVES, "wave.wav"),

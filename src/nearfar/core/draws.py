@@ -124,6 +124,12 @@ class Draws:
         view = self.view[index] if isinstance(self.view, Tensor) else self.view
         return Draws(self.seed, self.epoch, self.record[index], view)
 
+    def items(self, count: int) -> Draws:
+        """The draws of `count` items of each record, those of the first record first: the chance of an item is its own."""
+        record = (_mix(self.record)[:, None] + torch.arange(count, device=self.record.device)).flatten()
+        view = self.view.repeat_interleave(count) if isinstance(self.view, Tensor) else self.view
+        return Draws(self.seed, self.epoch, record, view)
+
     def at(self, place: int) -> Draws:
         """The draws of the view at a place in a chain of views: the same view twice does not draw the same twice."""
         return self if not place else replace(self, seed=(self.seed + place * _STEP) % 2**63)

@@ -16,70 +16,29 @@ of at least 4 channels, 32 groups at most; the 3 x 3 stem for small images, SimC
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
 from nearfar.core.card import Card
 from nearfar.core.rows import Rows
 from nearfar.core.seeding import seeded
-from nearfar.encoders.shared.image_encoder import ImageEncoder, PictureSetup, Scale, scale_of, stored_setup
-from nearfar.encoders.shared.settings import MAX_WIDTH, check_sizes, stored
+from nearfar.encoders.shared.image_encoder import scale_of, stored_setup
+from nearfar.encoders.shared.residual_network import ResidualNetwork, ResidualSetup
+from nearfar.encoders.shared.settings import stored
 
 CARD = Card(
     name="convolutional",
     summary="a small residual network with group norm for images, trained from scratch",
-    related=("vision_transformer",),
+    related=("vision_transformer", "montage_network"),
     reads=("image",),
     public=("Convolutional",),
 )
 
-SMALL = 64  # pixels: up to here every pixel is looked at from the start
 
-
-@dataclass(frozen=True)
-class _Setup(PictureSetup):
-    width: int
-    depth: int
-    stages: int
-    dimension: int | None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_sizes(self, width=1024, depth=64, stages=6)
-        if self.dimension is not None:
-            check_sizes(self, dimension=MAX_WIDTH)
-
-
-class Convolutional(ImageEncoder):
+class Convolutional(ResidualNetwork):
     """Images to vectors, see the file's text. `fit` makes one."""
-
-    def __init__(self, setup: _Setup, scale: Scale) -> None:
-        super().__init__(setup, scale)
-        wide = [setup.width << stage for stage in range(setup.stages)]
-        self.dimension = wide[-1] if setup.dimension is None else setup.dimension
-        self.stem = (
-            nn.Conv2d(setup.channels, setup.width, 3, padding=1, bias=False)
-            if setup.size <= SMALL
-            else nn.Conv2d(setup.channels, setup.width, 7, stride=4, padding=3, bias=False)
-        )
-        self.blocks = nn.Sequential(
-            *(
-                _Block(wide[max(0, stage - (place == 0))], wide[stage], 2 if stage and place == 0 else 1)
-                for stage in range(setup.stages)
-                for place in range(setup.depth)
-            )
-        )
-        self.norm = _norm(wide[-1])
-        self.linear = nn.Identity() if setup.dimension is None else nn.Linear(wide[-1], setup.dimension)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     @classmethod
     def fit(
@@ -105,41 +64,17 @@ class Convolutional(ImageEncoder):
 
         Raises UsageError for settings that make no sense, DataError if no image can be read.
         """
-        setup = _Setup(width, depth, stages, dimension, size=size, channels=channels)
+        setup = ResidualSetup(width, depth, stages, dimension, size=size, channels=channels)
         scale = scale_of(records, size, channels)
         with seeded(seed):
             return cls(setup, scale)
 
     def forward(self, inputs: Tensor, side: str = "query") -> Rows:
         """One row an image: vectors [n dimension], of bytes or of floats 0 to 1 [n c h w], of any height and width."""
-        # Channels last is the layout that convolutions on CPUs want; it changes no number.
-        x = self.scaled(inputs, self.stem.weight).contiguous(memory_format=torch.channels_last)
-        x = F.relu(self.norm(self.blocks(self.stem(x))))
-        return Rows(self.linear(x.mean((2, 3))))
+        return Rows(self.pooled(self.features(inputs)))
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Convolutional:
         """The same architecture with fresh weights. Raises DataError if the configuration makes no sense."""
         with stored("a convolutional encoder"):
-            return cls(*stored_setup(_Setup, config))
-
-
-class _Block(nn.Module):
-    """Two convolutions around a residual; the way past them is a 1 x 1 convolution where the shape changes."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.first_norm, self.second_norm = _norm(inputs), _norm(outputs)
-        self.first = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
-        self.second = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
-        same = inputs == outputs and stride == 1
-        self.past = None if same else nn.Conv2d(inputs, outputs, 1, stride, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        ready = F.relu(self.first_norm(x))
-        past = x if self.past is None else self.past(ready)
-        return past + self.second(F.relu(self.second_norm(self.first(ready))))
-
-
-def _norm(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(math.gcd(32, max(1, channels // 4)) if channels % 4 == 0 else 1, channels)
+            return cls(*stored_setup(ResidualSetup, config))

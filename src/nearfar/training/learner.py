@@ -29,11 +29,15 @@ from nearfar.training.modules import modules_in
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """Inputs of some records with what the views of inputs draw from, and the columns of the records for local terms."""
+    """Inputs of some records with what the views of inputs draw from, and the columns of the records for local terms.
+
+    partner  of the records that are mixed with these, row by row; the column `share` says how much is left of these
+    """
 
     inputs: Any
     draws: Draws
     columns: Mapping[str, Tensor] = field(default_factory=dict)
+    partner: Seen | None = None
 
     def __len__(self) -> int:
         return count(self.inputs)
@@ -41,7 +45,8 @@ class Seen:
     def take(self, index: Any) -> Seen:
         """Those at `index`."""
         columns = {name: values[index] for name, values in self.columns.items()}
-        return Seen(take(self.inputs, index), self.draws.take(index), columns)
+        partner = None if self.partner is None else self.partner.take(index)
+        return Seen(take(self.inputs, index), self.draws.take(index), columns, partner)
 
 
 class Path(nn.Module):
@@ -73,25 +78,36 @@ class Path(nn.Module):
 
     def _embedded(self, seen: Seen, more: Mapping[str, Any]) -> tuple[Rows, Tensor, Rows | None, Any]:
         """Rows, the vectors before the head, states where they are asked for, and the inputs after their views."""
-        inputs: Any = seen.inputs
         device = next(self.parameters(), torch.zeros(0)).device
-        if isinstance(inputs, Tensor):
-            inputs = inputs.to(device)
-        for place, view in enumerate(self.views):
-            inputs = view(_as_floats(inputs), seen.draws.at(place))
+        inputs = self._looked_at(seen, device)
+        # A tower that shuffles what a record is made of is given the chance of the records, as views are.
+        chance = {"draws": seen.draws} if getattr(self.tower, "draws_by_record", False) else {}
         with torch.autocast(device.type, torch.bfloat16, enabled=self.short):
-            made = self.tower(inputs, **self.options, **more)
+            made = self.tower(inputs, **self.options, **more, **chance)
             table, states = made if more else (made, None)
             table = rows(table)
             vectors = features = table.vectors
             if self.head is not None:
-                # A head that draws (a latent vector) is given the chance of the records, as views are.
-                chance = (seen.draws,) if getattr(self.head, "draws_by_record", False) else ()
-                vectors = self.head(features, *chance)
+                # So is a head that draws (a latent vector).
+                drawn = (seen.draws,) if getattr(self.head, "draws_by_record", False) else ()
+                vectors = self.head(features, *drawn)
         if self.short:
             states = None if states is None else states.with_vectors(states.vectors.float())
             vectors, features = vectors.float(), features.float()
         return table.with_vectors(vectors), features, states, inputs
+
+    def _looked_at(self, seen: Seen, device: torch.device) -> Any:
+        """Inputs after their views, mixed with those of partners where there are any."""
+        inputs: Any = seen.inputs
+        if isinstance(inputs, Tensor):
+            inputs = inputs.to(device)
+        for place, view in enumerate(self.views):
+            inputs = _looked_at(view, _as_floats(inputs), seen.draws.at(place))
+        if seen.partner is None:
+            return inputs
+        other = _as_floats(self._looked_at(seen.partner, device))
+        share = seen.columns["share"].to(other).view(-1, *[1] * (other.ndim - 1))
+        return share * _as_floats(inputs) + (1 - share) * other
 
     def plain(self, inputs: Any) -> Rows:
         """Rows of prepared records without any view."""
@@ -108,6 +124,13 @@ class Path(nn.Module):
 def _as_floats(inputs: Any) -> Any:
     """Pictures as numbers from 0 to 1; what is prepared otherwise as it is."""
     return inputs.float() / 255 if isinstance(inputs, Tensor) and inputs.dtype == torch.uint8 else inputs
+
+
+def _looked_at(view: View, inputs: Any, draws: Draws) -> Any:
+    """Inputs after a view; of records of several pictures [n m c h w] each picture by itself, with a chance of its own."""
+    if not isinstance(inputs, Tensor) or inputs.ndim != 5:
+        return view(inputs, draws)
+    return view(inputs.flatten(0, 1), draws.items(inputs.shape[1])).unflatten(0, inputs.shape[:2])
 
 
 class Learner(nn.Module):
