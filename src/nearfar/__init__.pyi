@@ -11,6 +11,8 @@ from nearfar.columns.propagated import propagated as propagated
 from nearfar.core.batching import Batching as Batching
 from nearfar.core.block import Block as Block
 from nearfar.core.card import Card as Card
+from nearfar.core.claim import Arm as Arm
+from nearfar.core.claim import Claim as Claim
 from nearfar.core.draws import Draws as Draws
 from nearfar.core.errors import DataError as DataError
 from nearfar.core.errors import NearfarError as NearfarError
@@ -36,6 +38,7 @@ from nearfar.core.rows import Rows as Rows
 from nearfar.core.rows import cat as cat
 from nearfar.core.rows import rows as rows
 from nearfar.core.rule import rule as rule
+from nearfar.core.smoke import Smoke as Smoke
 from nearfar.core.stage import Decode as Decode
 from nearfar.core.stage import Fit as Fit
 from nearfar.core.stage import Measure as Measure
