@@ -34,7 +34,7 @@ UNTRAINED = "untrained"
 class Comparison:
     """What all methods of a page share.
 
-    field      of the records, the only one that a method may read
+    reads      the field of the records, the only one that a method may read
     base       the recipe that others are compared with, whose encoder is measured untrained too
     encoder    the one that all get, and its options
     instead_of the encoders of recipes that it may stand for; a recipe that needs another one does not take part
@@ -44,7 +44,7 @@ class Comparison:
     """
 
     dataset: str
-    field: str
+    reads: str
     base: str
     encoder: tuple[str, Mapping[str, Any]]
     instead_of: frozenset[str]
@@ -97,7 +97,7 @@ def on_common_ground(name: str, shared: Comparison, columns: set[str]) -> Any:
 
     recipe = own_recipe(name)
     assert isinstance(recipe, Recipe)
-    if {feed.field for feed in recipe.streams} != {shared.field}:
+    if {feed.field for feed in recipe.streams} != {shared.reads}:
         raise Unfit("reads other records")
     if recipe.towers or any(feed.tower != "encoder" for feed in recipe.streams):
         raise Unfit("has further towers")
@@ -157,7 +157,7 @@ def methods(shared: Comparison, columns: set[str]) -> tuple[list[str], dict[str,
     """Names of the recipes that take part, and why others that are for such data do not."""
     from nearfar.core.parts import RECIPES, parts
 
-    kind = {"image": "images", "text": "texts"}[shared.field]
+    kind = {"image": "images", "text": "texts"}[shared.reads]
     fit, unfit = [], {}
     for part in parts(RECIPES, with_announced=False):
         if kind not in part.card.data:
@@ -230,7 +230,7 @@ def tuning(shared: Comparison, names: Sequence[str]) -> Iterator[tuple[Any, ...]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("comparison", choices=list(COMPARISONS))
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--quick", action="store_true", help="three methods, one seed, nothing stored")

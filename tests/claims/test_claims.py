@@ -139,6 +139,18 @@ def test_a_claim_is_run_tuned_judged_and_stored(tmp_path):
     assert read_record(tmp_path / "results" / "mine.json") == record
 
 
+def test_of_an_error_tuning_keeps_the_lowest(tmp_path):
+    path = Path(method(tmp_path, expect="rival > ours"))
+    lower = path.read_text().replace('return {"score": value}', 'return {"score": -value}')
+    path.write_text(lower.replace("trial=trial,", 'trial=trial, better="lower",'))
+    record = run_claim(found(str(path)), tmp_path / "results", serial)
+    assert record.chosen == {"ours": {"level": 0.5}, "rival": {"level": 0.5}}
+    assert record.verdict == "reproduced"
+    path.write_text(lower)
+    wrong = run_claim(found(str(path)), tmp_path / "others", serial)
+    assert {chosen["level"] for chosen in wrong.chosen.values()} == {0.1}
+
+
 def test_pairs_by_seed_find_what_unpaired_values_hide(tmp_path):
     record = run_claim(found(method(tmp_path, gain=0.3)), tmp_path, serial)
     ours, rival = (record.figures(arm, range(10), "score") for arm in ("ours", "rival"))

@@ -1,13 +1,14 @@
 """Dataclass trees as JSON and back, and typed overrides."""
 
 import json
+from collections.abc import Sequence
 
 import pytest
 
 from nearfar.core.errors import DataError, UsageError
 from nearfar.core.recipe import Contrast, Feed, Recipe, Use
 from nearfar.core.stage import Fit
-from nearfar.core.tree import from_json, leaves, override, to_json
+from nearfar.core.tree import from_json, leaves, override, read_value, to_json
 
 RECIPE = Recipe("mine", Use("static", {"dimension": 64}), Contrast(temperature=0.1), (Fit(epochs=2),))
 
@@ -91,6 +92,13 @@ def test_a_part_with_options_goes_through_text():
     assert override(made, "objective.rule=triplet").objective.rule == "triplet"
     for name, value in leaves(made).items():
         assert override(made, f"{name}={str(value).lower() if isinstance(value, bool) else value}") == made
+
+
+def test_a_sequence_is_a_list_of_its_kind():
+    assert read_value(Sequence[int], [1, 2], "options.label") == (1, 2)
+    with pytest.raises(DataError) as caught:
+        read_value(Sequence[int], ["a"], "options.label")
+    assert caught.value.where == "options.label[0]"
 
 
 def test_leaves_are_what_can_be_set():

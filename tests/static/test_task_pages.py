@@ -18,7 +18,15 @@ import pytest
 from nearfar.cli.main import main
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("fine-tune-text.md", "evaluate.md", "images.md", "several-data-sets.md", "many-gpus.md", "resume.md")
+PAGES = (
+    "fine-tune-text.md",
+    "evaluate.md",
+    "images.md",
+    "several-data-sets.md",
+    "many-gpus.md",
+    "resume.md",
+    "your-own-method.md",
+)
 
 
 class Block(NamedTuple):

@@ -165,3 +165,17 @@ def test_texts_whose_batches_avoid_equal_ones_are_embedded_too(tmp_path):
     made = train_run(recipe(Batching(avoid=("text",)), data="texts", streams=streams), given, out=tmp_path / "run")
     assert list(made.records.fields) == ["text"]
     assert list(made.records.columns) == ["text"]
+
+
+@pytest.mark.parametrize("columns", ["row", ["row", "topic"]])
+def test_a_single_field_keeps_the_name_that_the_recipe_reads(columns, tmp_path):
+    path = tmp_path / "table.jsonl"
+    path.write_text("".join(json.dumps({"row": [i, 2.0], "topic": i % 3}) + "\n" for i in range(40)))
+    wanted = ("topic",) if "topic" in columns else ()
+    given = replace(recipe(Batching()), data="records", streams=(Feed("x", "row"),), columns=wanted)
+    fields = opening.open_data(given, path, columns).records.fields
+    assert "row" in fields
+    assert "record" not in fields
+    # One column may be called anything: it is what the recipe reads.
+    other = replace(given, streams=(Feed("x", "features"),), columns=())
+    assert set(opening.open_data(other, path, "row").records.fields) == {"features"}

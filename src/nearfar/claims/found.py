@@ -151,6 +151,6 @@ def _code(file: Path) -> str:
             and ast.get_docstring(node, clean=False) is not None
         ):
             node.body = node.body[1:] or [ast.Pass()]
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Claim":
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "Claim":
             node.keywords = [k for k in node.keywords if k.arg != "reading"]
     return ast.unparse(tree)

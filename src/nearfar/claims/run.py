@@ -94,10 +94,11 @@ def run_claim(
     seeds = range(claim.n if claim.unit == "seed" else 1)
     total = len(choosing) + len(seeds) * len(arms)
     _do(choosing, record, path, run, progress, total, keep=False)
+    best = max if claim.better == "higher" else min
     for arm in arms:
         mine = [t for t in choosing if t.arm == arm]
         record.chosen[arm] = (
-            dict(max(mine, key=lambda t: _figure(record, t, claim.metric)).chosen) if mine else dict(settings[0])
+            dict(best(mine, key=lambda t: _figure(record, t, claim.metric)).chosen) if mine else dict(settings[0])
         )
     final = [Trial(made.word, arm, seed, "test", record.chosen[arm]) for seed in seeds for arm in arms]
     outcomes = _do(final, record, path, run, progress, total, keep=claim.unit == "item")

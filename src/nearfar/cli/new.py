@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from string import Template
 
+from nearfar.catalogue.systems import rows
 from nearfar.core.errors import UsageError
 from nearfar.core.files import write_text
 from nearfar.core.parts import PACKAGE, built_in
@@ -17,7 +18,8 @@ TEMPLATES = PACKAGE / "catalogue" / "templates"
 EXAMPLES = """examples:
   nearfar new recipe my_views                    my_views.py and test_my_views.py here: a method of your own
   nearfar new objective my_loss
-  nearfar new recipe my_views --family image     in a checkout of nearfar: src/nearfar/recipes/image/ and tests/references/recipes/"""
+  nearfar new recipe my_views --family image     in a checkout of nearfar: src/nearfar/recipes/image/ and tests/references/recipes/
+                                                 (the family of a paper's system: `nearfar list --systems`)"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
             raise UsageError(f"there is a file {path} already", remedy="choose another name, or remove it")
     for path, text in files.items():
         write_text(path, text)
-    part, loops = files
+    part, loops = list(files)[:2]
     print(f"{part}\n    the method: what stands in (brackets) is yours to write; as it is, it runs")
     print(f"{loops}\n    its loops over single numbers, and a mistake that must be noticed")
     for line in _next(args.kind, name, part, loops, inside):
@@ -57,7 +59,7 @@ def _next(kind: str, name: str, part: Path, loops: Path, inside: bool) -> list[s
         return [f"pytest {loops}", *more]
     tests = "tests/recipes/test_recipes.py" if kind == "recipe" else "tests/contract"
     more = [f"nearfar claim {name}"] if kind == "recipe" else []
-    return ["make fix", f'make test ARGS="{tests} -k {name}"', *more]
+    return ["make fix", f'make test ARGS="{tests} -k {name}"', "make check", *more]
 
 
 def _checked(name: str) -> str:
@@ -82,15 +84,24 @@ def _inside(kind: str, name: str, family: str | None, root: Path) -> dict[Path, 
             package / "objectives" / f"{name}.py": _filled("objective.py", name),
             root / "tests" / "references" / f"{name}.py": _filled("objective_reference.py", name),
         }
-    folders = sorted(path.name for path in (package / "recipes").iterdir() if (path / "__init__.py").is_file())
-    if family not in folders:
+    families = _families(package)
+    if family not in families:
         raise UsageError(
-            f"recipes have no folder {family!r}", where="--family", remedy=f"there are {', '.join(folders)}"
+            f"there is no family {family!r} of recipes", where="--family", remedy=f"there are {', '.join(families)}"
         )
-    return {
-        package / "recipes" / family / f"{name}.py": _filled("recipe.py", name, word=name),
+    folder = package / "recipes" / str(family)
+    files = {
+        folder / f"{name}.py": _filled("recipe.py", name, word=name),
         root / "tests" / "references" / "recipes" / f"{name}.py": _filled("recipe_reference.py", name),
     }
+    first = {} if (folder / "__init__.py").is_file() else {folder / "__init__.py": f'"""Recipes: {family}."""\n'}
+    return files | first
+
+
+def _families(package: Path) -> list[str]:
+    """Folders of recipes, and those that the table of systems names and that hold none yet."""
+    there = {path.parent.name for path in (package / "recipes").glob("*/__init__.py")}
+    return sorted(there | {row["folder"] for row in rows() if row["folder"] not in ("", "-")})
 
 
 def _outside(kind: str, name: str, root: Path) -> dict[Path, str]:

@@ -147,5 +147,5 @@ def _print(made: Trained, report: Path) -> None:
                 f"held-out {name:<10} {f['mean']:.3f} [{f['low']:.3f}, {f['high']:.3f}]   ({made.figures['queries']:,} queries)"
             )
     else:
-        print("nothing was held out (too few records, or all connected), so nothing was measured")
+        print("nothing was held out (held_out=0, too few records, or all connected), so nothing was measured")
     print(f"model  {made.run.model}\nreport {report}")

@@ -40,6 +40,7 @@ class Claim:
     data      a data set by name (`nearfar list datasets`); its test part is touched by the final trials alone
     measure   what is measured of a trained model on the test part: a part of `measures/` and its options
     metric    which of its figures; its main one unless given
+    better    "lower" for errors: tuning keeps the lowest then, and `expect` says "rival > ours"
     margin    in the metric's own unit: the least difference that counts; for "=" the most that counts as none
     both      settings of all arms
     unit      "seed": n trials of each arm, paired by seed. "item": one trial of each arm, paired by what the measure measures
@@ -59,6 +60,7 @@ class Claim:
     data: str
     measure: Use | None = None
     metric: str = ""
+    better: Literal["higher", "lower"] = "higher"
     margin: float = 0.0
     both: Mapping[str, Any] = field(default_factory=dict)
     unit: Literal["seed", "item"] = "seed"

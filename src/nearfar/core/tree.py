@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -59,7 +59,7 @@ def read_value(kind: Any, data: Any, where: str) -> Any:
         return data
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         return _read_dataclass(kind, data, where)
-    if origin is tuple:
+    if origin in (tuple, list, Sequence):
         if not isinstance(data, (list, tuple)):
             raise DataError(f"expected a list, found {data!r}", where=where, remedy="write [..., ...]")
         inner = args[0] if args else Any

@@ -74,7 +74,7 @@ def open_data(
         table = pairs(data, columns, numbers=numbers, on_bad=on_bad, bad_records=bad_records, bad_share=bad_share)
         return _pairs(recipe, table, held_out)
     bad = policy if on_bad == "skip" else None
-    records = data if isinstance(data, Records) else _opened(recipe.data, data, columns, numbers, bad)
+    records = data if isinstance(data, Records) else _opened(recipe, data, columns, numbers, bad)
     names = _names(columns)
     if recipe.data == "pairs" and not names:  # found in the file: a resumed run reads the same ones
         names = tuple(name for field in records.fields.values() for name in getattr(field, "columns", ()))
@@ -164,8 +164,9 @@ def _check_sizes(stage: Fit, records: Records, names: Iterable[str]) -> None:
 
 
 def _opened(
-    kind: str, data: Any, columns: str | Sequence[str] | None, numbers: Sequence[str], bad: BadRecords | None
+    recipe: Recipe, data: Any, columns: str | Sequence[str] | None, numbers: Sequence[str], bad: BadRecords | None
 ) -> Records:
+    kind, read = recipe.data, {feed.field for feed in recipe.streams}
     path = Path(data) if isinstance(data, (str, os.PathLike)) else None
     if kind == "pairs":
         return lazy_pairs(data, columns, numbers=numbers, bad=bad)
@@ -173,7 +174,7 @@ def _opened(
         return image_folder(path, _names(columns) or None, bad=bad)
     if kind == "audio" and path is not None:
         return audio_folder(path, _names(columns) or None, bad=bad)
-    field = FIELDS.get(kind, "record")
+    field = FIELDS.get(kind) or (next(iter(read)) if len(read) == 1 else "record")
     if path is not None or hasattr(data, "column_names"):  # a data set of the library `datasets`
         ids = _text_ids(kind, data, columns, numbers)
         return _named(lazy_records(data, _names(columns) or None, ids=ids, numbers=numbers, bad=bad), field)
