@@ -20,7 +20,7 @@ norm.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,17 +29,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nearfar.core.arrays import Arrays, as_floats, by_column
+from nearfar.core.arrays import Arrays
 from nearfar.core.card import Card
-from nearfar.core.errors import DataError
-from nearfar.core.ragged import Ragged, ragged
+from nearfar.core.ragged import Ragged
 from nearfar.core.rows import Rows
 from nearfar.core.seeding import seeded
 from nearfar.core.tree import from_json, to_json
-from nearfar.encoders.shared.settings import check_choice, check_sizes, stored, wrong
-from nearfar.maths.layers import is_size
+from nearfar.encoders.shared.series import MAX_CHANNELS, check_strides, prepared_series, sample_series
+from nearfar.encoders.shared.settings import check_choice, check_sizes, stored
 from nearfar.maths.masked_group_norm import MaskedGroupNorm
-from nearfar.maths.standardising import Standard, standard_of, standardised, stored_standard
+from nearfar.maths.standardising import Standard, standard_of, stored_standard
 
 CARD = Card(
     name="convolution_1d",
@@ -49,8 +48,7 @@ CARD = Card(
     public=("Convolution1d",),
 )
 
-MAX_CHANNELS, MAX_WIDTH, MAX_LAYERS, MAX_KERNEL = 10_000, 16_384, 16, 101
-LOOKED_AT = 256  # records of a side from which mean and spread are taken: sound is read from disk for it
+MAX_WIDTH, MAX_LAYERS, MAX_KERNEL = 16_384, 16, 101
 GROUP = 8  # channels of one group, where they divide
 
 
@@ -67,11 +65,7 @@ class _Setup:
     def __post_init__(self) -> None:
         check_sizes(self, dimension=MAX_WIDTH, hidden=MAX_WIDTH, layers=MAX_LAYERS, kernel=MAX_KERNEL)
         check_choice("pooling", self.pooling, ("max", "mean"))
-        if len(self.strides) > MAX_LAYERS:
-            raise wrong("strides", self.strides, f"give {MAX_LAYERS} at most")
-        for i, stride in enumerate(self.strides):
-            if not is_size(stride, MAX_KERNEL):
-                raise wrong(f"strides[{i}]", stride, f"give a whole number from 1 to {MAX_KERNEL}")
+        check_strides(self.strides)
 
 
 class Convolution1d(nn.Module):
@@ -120,7 +114,7 @@ class Convolution1d(nn.Module):
         Raises DataError for records that are no series, empty, of different channels or infinite; UsageError for bad settings.
         """
         setup = _Setup(dimension, hidden, layers, kernel, tuple(strides), pooling, bool(missing))
-        standard, holes = standard_of(_sample(records), MAX_CHANNELS, "channels")
+        standard, holes = standard_of(sample_series(records, missing=True), MAX_CHANNELS, "channels")
         with seeded(seed):
             return cls(replace(setup, missing=holes if missing is None else missing), standard)
 
@@ -130,12 +124,7 @@ class Convolution1d(nn.Module):
         Raises DataError, where="record i", for what is no series, empty, of other channels, infinite, or has missing values
         where the encoder knows none.
         """
-        made = []
-        for number, record in enumerate(records):
-            table = by_column(as_floats(record, number, (1, 2), "a series [t] or [t c]"))
-            _check(table, number, len(self.mean), self.setup.missing)
-            made.append(torch.from_numpy(standardised(table, self.mean, self.factor, f"record {number}")))
-        return ragged(made) if made else Ragged(torch.zeros(0, len(self.mean)), torch.zeros(1, dtype=torch.long))
+        return prepared_series(records, self.mean, self.factor, missing=self.setup.missing)
 
     def forward(self, inputs: Ragged, side: str = "query") -> Rows:
         """One row a record: vectors [n dimension], not normalised. Padded here, to the longest of these records."""
@@ -176,18 +165,6 @@ class Convolution1d(nn.Module):
             return cls(from_json(_Setup, settings), standard)
 
 
-def _sample(records: Mapping[str, Arrays]) -> Iterator[np.ndarray]:
-    """Some records of each side, evenly spaced, as steps [t c] with as many channels as the first has."""
-    channels = None
-    for side in sorted(records):
-        whole = len(records[side])
-        for number in sorted({i * whole // LOOKED_AT for i in range(LOOKED_AT)} if whole else ()):
-            table = by_column(as_floats(records[side][number], number, (1, 2), "a series [t] or [t c]"))
-            channels = channels or table.shape[1]
-            _check(table, number, channels, True)
-            yield table
-
-
 class _Convolution(nn.Module):
     """A convolution that gives ceil(t / stride) steps, whatever is padding being zero before and after."""
 
@@ -222,21 +199,3 @@ class _Block(nn.Module):
 
 def _norm(hidden: int) -> MaskedGroupNorm:
     return MaskedGroupNorm(hidden // GROUP if hidden % GROUP == 0 else 1, hidden)
-
-
-def _check(table: np.ndarray, number: int, channels: int, missing: bool) -> None:
-    where = f"record {number}"
-    if table.shape[1] != channels:
-        raise DataError(
-            f"a series of {table.shape[1]} channels, where others have {channels}",
-            where=where,
-            remedy="give series [t c] of the same channels; [t] is one channel",
-        )
-    if np.isinf(table).any():
-        raise DataError("the series has an infinite value", where=where, remedy="repair it, or make it missing (NaN)")
-    if not missing and np.isnan(table).any():
-        raise DataError(
-            f"step {int(np.isnan(table).any(1).argmax())} is missing (NaN), and the encoder knows no missing values",
-            where=where,
-            remedy="fill it, or fit the encoder with missing=True",
-        )
