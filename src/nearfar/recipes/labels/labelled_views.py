@@ -141,4 +141,7 @@ CLAIM = Claim(
     "sensitive to settings; 78.7 against 67.4 for outside and inside is from memory",
     scale="a network of 77,000 weights, a thousand digits of 8 x 8 pixels, windows of 0.4 to 1 of the picture for views, eight passes in "
     "batches of 64; corruptions are noise, blur and low contrast; sensitivity to settings is not compared",
+    reading="on clean digits all three are within half a point, with little room above; on corrupted ones "
+    "cross-entropy is better by some three points, against the paper. Eight passes with windows as the only "
+    "view are far from its hundreds of passes with strong views, which may be where its robustness comes from",
 )

@@ -163,4 +163,7 @@ CLAIM = Claim(
     source="the abstract: generative models as a prior improve contrastive learning of natural and medical pictures; the tables were not seen",
     scale="a network of 77,000 weights, a thousand digits of 8 x 8 pixels, windows of 0.6 to 1 of the picture for views, codes of a "
     "perceptron with 16 latent numbers, six passes in batches of 64",
+    reading="the codes help by about a point against the same loss without them, nearly all of the interval above the "
+    "margin; against SimCLR zero is inside. Six passes of weak views leave little to gain: all three are near "
+    "95 in a hundred",
 )

@@ -76,4 +76,6 @@ CLAIM = Claim(
     source="the abstract: 0.3 to 3 points of linear accuracy on CIFAR, Tiny ImageNet, STL-10 and ImageNet, for MoCo, SimCLR and SimSiam",
     scale="as `momentum_contrast`: a thousand digits of 8 x 8 pixels, windows of 0.4 to 1 of the picture in both arms, a queue of 512, twelve "
     "passes; nearest neighbours for a linear classifier; MoCo alone. A margin of the least gain that the paper names",
+    reading="neither gain nor loss that could be seen: the interval holds zero and reaches beyond the margin on both "
+    "sides. The network that imagines has some 370 steps to learn in",
 )
