@@ -124,7 +124,7 @@ CLAIM = Claim(
         "objective.similarity": "cosine",
         "objective.keys.size": 512,
         "fit.batch_size": 64,
-        "fit.epochs": 10,
+        "fit.epochs": 6,
         "fit.teacher": 0.99,
     },
     tune={"fit.learning_rate": (1e-3, 5e-3), "objective.temperature": (0.05, 0.1)},
