@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nearfar.core.draws import Draws, beta, uniform
+from nearfar.core.draws import Draws
 from nearfar.core.encoder import View
 from nearfar.core.errors import DataError, NearfarError, ResourceError, UsageError
 from nearfar.core.ids import string_ids
@@ -34,6 +34,7 @@ from nearfar.execution.micro_batched import Stream
 from nearfar.execution.micro_batches import cost_of, take
 from nearfar.execution.ranks import Ranks
 from nearfar.training.learner import Path, Seen
+from nearfar.training.mixed import check_mix, mixed, partners, share_of
 from nearfar.training.unusable import Unusable
 
 MORE = 1 << 20  # more further rows than any record has
@@ -106,22 +107,9 @@ class Batches:
                     remedy=f"there are {', '.join(records.fields)}",
                 )
             if source.feed.mix:
-                self._check_mix(source.feed)
+                check_mix(source.feed, self.bad)
             if not source.views and self._in_hand(source):
                 self._prepare_once(source)
-
-    def _check_mix(self, feed: Feed) -> None:
-        refused = {
-            f"shares of Beta({feed.mix}, {feed.mix})": not feed.mix > 0,
-            "further rows, which have no partner": bool(feed.more),
-            "bad records that are skipped, with whom others may have been mixed": self.bad.on_bad == "skip",
-        }
-        if wrong := [what for what, is_so in refused.items() if is_so]:
-            raise UsageError(
-                f"a mixed stream with {wrong[0]}",
-                where=f"{feed.name}.mix",
-                remedy="give a number above 0, no further rows, and --on-bad raise",
-            )
 
     def _in_hand(self, source: Source) -> bool:
         names = [source.feed.field, *([source.feed.more] if source.feed.more in self.records.fields else [])]
@@ -245,35 +233,14 @@ class Batches:
         made = {source.feed.name: self.inputs(source, index, epoch) for source in self.sources}
         for source in self.sources:
             if source.feed.mix:
-                alone = made[source.feed.name]
-                made[source.feed.name] = self._mixed(
-                    source, alone, index, epoch, index if everyone is None else everyone
+                among = index if everyone is None else everyone
+                partner = partners(index, among, self.seed, epoch)
+                other, _ = self.inputs(replace(source, look=source.look + 1), partner, epoch)
+                seen, _ = made[source.feed.name]
+                made[source.feed.name] = mixed(
+                    source.feed, seen, other, partner, share_of(source.feed, among, self.seed, epoch)
                 )
         return made
-
-    def _mixed(
-        self, source: Source, alone: tuple[Seen, dict[str, Tensor]], index: np.ndarray, epoch: int, everyone: np.ndarray
-    ) -> tuple[Seen, dict[str, Tensor]]:
-        """The same with partners: everyone in a circle whose order each record's draw decides, each with the next."""
-        feed, (seen, columns) = source.feed, alone
-        record = torch.from_numpy(np.sort(everyone))
-        line = record[uniform(self.seed, "mix, partner", epoch, record).argsort(stable=True)].tolist()
-        following = dict(zip(line, [*line[1:], line[0]], strict=True))
-        partner = np.array([following[number] for number in index.tolist()])
-        other, _ = self.inputs(replace(source, look=source.look + 1), partner, epoch)
-        if not all(isinstance(s.inputs, Tensor) and _mixes(s.inputs) for s in (seen, other)):
-            raise UsageError(
-                f"what {type(source.path.tower).__name__} makes of records cannot be mixed",
-                where=f"{feed.name}.mix",
-                remedy="mix pictures, or rows of numbers",
-            )
-        # One share a step, whose chance is that of its first record: a pass has each record once.
-        share = beta(feed.mix, feed.mix, self.seed, "mix, share", epoch, int(record[0]))
-        columns = columns | {
-            "share": share.float().expand(len(partner) * feed.copies).clone(),
-            "partner": torch.from_numpy(partner).repeat(feed.copies),
-        }
-        return Seen(seen.inputs, seen.draws, columns, other), columns
 
     def _wrong_with(self, number: int, epoch: int) -> DataError | None:
         try:
@@ -426,11 +393,6 @@ class Batches:
         except DataError:
             if self.bad.on_bad != "skip":
                 raise  # else each step prepares its own, and leaves out what is bad
-
-
-def _mixes(inputs: Tensor) -> bool:
-    """Whether these are numbers with something between them: no ids of tokens."""
-    return inputs.is_floating_point() or inputs.dtype == torch.uint8
 
 
 def _places(owner: np.ndarray) -> np.ndarray:
