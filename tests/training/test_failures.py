@@ -18,7 +18,7 @@ from nearfar.cli.main import main
 from nearfar.core.errors import ResourceError, UsageError
 from nearfar.core.recipe import Feed, Use
 from nearfar.core.stage import Refresh
-from nearfar.training import checkpoint, fit, probing
+from nearfar.training import checkpoint, fit, kept, probing
 from nearfar.training.interrupt import interrupts_deferred
 from nearfar.training.loggers import CsvLogger, TensorBoardLogger
 from nearfar.training.train import train_run
@@ -401,7 +401,7 @@ PLACES = {
     "log": (Watch, "step"),
     "measurement": (probing, "held_out_figures"),
     "columns": (fit, "refreshed"),
-    "checkpoint": (fit, "save_checkpoint"),
+    "checkpoint": (kept, "save_checkpoint"),
 }
 WATCHED = small(
     "watched",

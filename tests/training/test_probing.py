@@ -13,7 +13,7 @@ from nearfar.core.errors import UsageError
 from nearfar.core.recipe import Use
 from nearfar.core.stage import Fit, Measure
 from nearfar.probes.outcome import Outcome
-from nearfar.training import fit, probing
+from nearfar.training import fit, kept, probing
 from nearfar.training.progress import Standing
 from nearfar.training.train import train_run
 from small_recipes import FIT, changed, small, table
@@ -189,7 +189,7 @@ def test_a_run_that_had_stopped_early_stays_stopped_when_resumed(second, tmp_pat
         real(loop)
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(fit, "save_checkpoint", lambda *a, **k: _unless_second(*a, **k))
+        patch.setattr(kept, "save_checkpoint", lambda *a, **k: _unless_second(*a, **k))
         patch.setattr(fit.Loop, "publish", killed)
         train(out=tmp_path / "part")
     shutil.copytree(tmp_path / "part", tmp_path / "other")
@@ -207,7 +207,7 @@ def test_a_run_that_had_stopped_early_stays_stopped_when_resumed(second, tmp_pat
         assert same(weights(train(resume=tmp_path / "other")), weights(whole))
 
 
-real_save = fit.save_checkpoint
+real_save = kept.save_checkpoint
 
 
 def _unless_second(folder, made, about, **words):

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from nearfar.core.errors import DataError
-from nearfar.training import checkpoint, fit
+from nearfar.training import checkpoint, fit, kept
 from nearfar.training.train import train_run
 from small_recipes import FIT, RECIPES, changed, small, table
 
@@ -92,7 +92,7 @@ def test_the_comparison_tells_a_run_that_lost_something(tmp_path, monkeypatch):
                 killed_at(patch, 9)
                 train_run(recipe, table(), out=tmp_path / lost)
             patch.undo()
-            patch.setattr(fit, "restore", forgetful)
+            patch.setattr(kept, "restore", forgetful)
             resumed = train_run(recipe, table(), resume=tmp_path / lost)
         with pytest.raises(AssertionError):
             assert_same(resumed.run, whole.run)

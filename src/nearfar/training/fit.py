@@ -15,11 +15,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-import numpy as np
 import torch
-from torch import nn
 
-from nearfar.core.directories import latest
 from nearfar.core.errors import ResourceError, UsageError
 from nearfar.core.ramp import at
 from nearfar.core.rows import Rows
@@ -28,11 +25,11 @@ from nearfar.execution.micro_batched import Step, backward
 from nearfar.execution.plan import Plan
 from nearfar.execution.ranks import sum_gradients
 from nearfar.execution.update import update_state
-from nearfar.training.averages import WeightAverage
-from nearfar.training.checkpoint import Checkpoint, read_checkpoint, restore, save_checkpoint, state_of, whole
+from nearfar.training.checkpoint import Checkpoint
 from nearfar.training.clip import Norms, clip_gradients
 from nearfar.training.held_out import leave_out_unusable
 from nearfar.training.interrupt import interrupts_deferred
+from nearfar.training.kept import Kept, average_of
 from nearfar.training.learner import Learner
 from nearfar.training.objective import known_terms
 from nearfar.training.optimisers import groups_of, optimiser
@@ -41,7 +38,7 @@ from nearfar.training.probing import Probing
 from nearfar.training.processes import is_lost
 from nearfar.training.refresh import refreshed
 from nearfar.training.schedule import factor
-from nearfar.training.shard import sharded, unsharded
+from nearfar.training.shard import sharded
 from nearfar.training.state import State
 from nearfar.training.watch import Watch, dropped_negatives
 
@@ -93,10 +90,9 @@ class Loop:
         self.optimiser = optimiser(stage, groups)
         self.base = [group["lr"] for group in self.optimiser.param_groups]
         self.parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
-        self.average = _average(stage, self.learner.towers)
-        self.columns = dict(state.columns)
-        self.history: list[dict[str, Any]] = []
-        self.step = self._resume()
+        self.average = average_of(stage, self.learner.towers)
+        self.kept = Kept(stage, state, self.learner, self.optimiser, self.average, self.batches)
+        self.step, self.history = self.kept.resume()
         self.losses = [e["loss"] for e in self.history if "loss" in e]
         leave_out_unusable(state, self.batches)
         self.probing = Probing(stage, state)
@@ -195,10 +191,11 @@ class Loop:
         per_epoch = self.per_epoch
         due = [r for r in self.stage.refresh if step % max(1, round(r.every * per_epoch)) == 0]
         if due:
-            self.columns |= refreshed(due, self.batches, self.seed, self.state.ranks)
-            self.batches.with_columns(**self.columns)
+            columns = self.kept.columns
+            columns |= refreshed(due, self.batches, self.seed, self.state.ranks)
+            self.batches.with_columns(**columns)
             if self.stage.batching.groups in {refresh.write for refresh in due}:
-                self.batches.order = self.batches.order.with_groups(self.columns[self.stage.batching.groups], step)
+                self.batches.order = self.batches.order.with_groups(columns[self.stage.batching.groups], step)
             self.learner.train()
 
     def _gradient(self, step: int, streams: Mapping[str, Any]) -> Step:
@@ -231,7 +228,7 @@ class Loop:
 
     def _diverged(self, what: str) -> UsageError:
         """The error of numbers that are none; before it, what is still whole is saved."""
-        if self._odd_weights() is None:
+        if self.kept.odd_weights() is None:
             self._save()
         return UsageError(
             f"{what}; the last checkpoint is as it was",
@@ -285,7 +282,7 @@ class Loop:
         with self._averaged():
             figures = self.probing.figures(self.prepared)
             if self.stage.keep == "best" and self.probing.is_best([*self.watch.measured, figures]):
-                self._save_best(figures)
+                self.kept.save_best(self.step, figures)
         self.learner.train()
         self.watch.measure({"stage": self.stage.name, "step": self.step, "held_out": figures})
         self.stopped = self.probing.verdict(self.watch.measured)
@@ -315,82 +312,21 @@ class Loop:
             return self.step % self.stage.checkpoint_steps == 0
         return time.perf_counter() - self.saved > self.stage.checkpoint
 
-    def checkpoint(self) -> Checkpoint:
-        tensors, numbers = state_of(self.learner, self.optimiser)
-        if self.average is not None:
-            tensors |= {f"average.{k}": whole(v) for k, v in self.average.state_dict().items()}
-        tensors |= {f"column.{k}": torch.from_numpy(np.ascontiguousarray(v)) for k, v in self.columns.items()}
-        tensors |= {f"transform.{k}": v for k, v in self.state.model.named_buffers(recurse=False)}
-        if self.batches.unusable.entries:
-            numbers["unusable"] = self.batches.unusable.entries
-        numbers["order"] = list(self.batches.order.start)
-        return Checkpoint(self.state.stage, self.stage.name, self.step, tensors, numbers)
-
     def _save(self) -> None:
         """Weights that are no numbers any more never replace the last checkpoint, nor become a model: they end the training."""
-        odd = self._odd_weights()
+        odd = self.kept.odd_weights()
         if odd is not None:
             raise self._diverged(f"the weights {odd} are no numbers before step {self.step + 1}")
-        made = self.checkpoint()
-        if self.state.run is not None:
-            save_checkpoint(self.state.run.checkpoints, made, self.state.about)
-
-    def _odd_weights(self) -> str | None:
-        """The name of weights, or of what is remembered, that are no numbers."""
-        for name, tensor in self.learner.state_dict().items():
-            if tensor.is_floating_point() and bool(tensor.isnan().any()):
-                return name
-        return next((n for n, p in self.learner.named_parameters() if not bool(torch.isfinite(p).all())), None)
-
-    def _save_best(self, figures: Mapping[str, Any]) -> None:
-        tensors, _ = state_of(self.learner.towers, None)
-        if self.state.run is not None:
-            best = Checkpoint(self.state.stage, self.stage.name, self.step, tensors, dict(figures))
-            save_checkpoint(self.state.run.checkpoints, best, self.state.about, name="best")
-
-    def _resume(self) -> int:
-        """Steps that a checkpoint has done; the log is cut there."""
-        made, run = self.state.resumed, self.state.run
-        self.state.resumed = None
-        if made is None:
-            # What was logged by a run that died before its first checkpoint is run and logged again.
-            self.history = [] if run is None else run.rewind(self.stage.name, 0)
-            if self.state.fitted is None:  # what an earlier stage found stays
-                self.batches.unusable.rewind(())
-            return 0
-        self.put_back(made)
-        if run is not None:
-            self.history = run.rewind(self.stage.name, made.step)
-        return made.step
+        self.kept.save(self.step)
 
     def put_back(self, made: Checkpoint) -> None:
-        """What a checkpoint holds of this stage, but for the log."""
+        """Go on from a checkpoint that somebody else has kept; what was logged is not touched."""
         self.step = made.step
-        restore(made, self.learner, self.optimiser)
-        if self.average is not None:
-            self.average.load_state_dict(made.under("average"))
-        self.columns = dict(self.state.columns)
-        if self.columns:
-            self.batches.with_columns(**self.columns)
-        if self.stage.batching.groups in self.columns:
-            step, epoch = made.numbers["order"]
-            self.batches.order = self.batches.order.with_groups(
-                self.columns[self.stage.batching.groups], step, epoch=epoch
-            )
-        self.batches.unusable.rewind(made.numbers.get("unusable", ()))
+        self.kept.put_back(made)
 
     def publish(self) -> None:
-        """The weights that the model gets: the last, their average, or the best as measured."""
-        if self.average is not None and int(self.average.updates) and not self.interrupted:
-            self.average.copy_to(self.learner.towers)
-        if self.stage.keep == "best" and self.state.directory is not None and not self.interrupted:
-            place = latest(self.state.directory / "checkpoints" / "best")
-            made = read_checkpoint(place) if place.exists() else None
-            if made is not None and made.stage == self.state.stage:  # an earlier stage has its own
-                restore(made, self.learner.towers, None)
-        self.state.take_columns(self.columns)
-        if self.stage.shard:
-            self.state.take_towers(unsharded(dict(self.learner.towers.items())))
+        """Give the model its weights."""
+        self.kept.publish(self.interrupted)
 
 
 def fit(stage: Fit, state: State) -> Fitted:
@@ -427,9 +363,3 @@ def facts(made: Plan) -> dict[str, Any]:
     """What of a plan belongs into the record of a run: the first line that each process logs."""
     names = ("micro_batch", "tile", "memory", "memory_source", "peak", "cores", "fits")
     return {name: getattr(made, name) for name in names}
-
-
-def _average(stage: Fit, towers: nn.Module) -> WeightAverage | None:
-    if stage.average == "none":
-        return None
-    return WeightAverage(towers, decay=1.0 if stage.average == "uniform" else stage.ema_decay)

@@ -154,7 +154,7 @@ def _refuse(trainer: Any) -> None:
 
 def _kept(loop: Loop) -> dict[str, Any]:
     """What a checkpoint must hold beyond weights and optimiser, which Lightning saves itself."""
-    made = loop.checkpoint()
+    made = loop.kept.checkpoint(loop.step)
     return {
         "step": made.step,
         "tensors": {k: v for k, v in made.tensors.items() if not k.startswith(("weights.", "optimiser."))},
