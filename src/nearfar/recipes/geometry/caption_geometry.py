@@ -39,7 +39,7 @@ CARD = Card(
     name="caption_geometry",
     summary="pictures and captions as CLIP, with shells, conformity and the gap of the modalities measured",
     related=("modality_shells", "conformity", "ellipsoid", "modality_gap", "sigmoid_captions"),
-    data=("images", "captions"),
+    data=("images", "texts"),
     papers=("2411.14517",),
     systems=("234",),
 )

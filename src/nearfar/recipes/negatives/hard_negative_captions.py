@@ -31,7 +31,7 @@ CARD = Card(
     name="hard_negative_captions",
     summary="pictures and captions, negatives that are nearer weigh more (HN-NCE of DiHT)",
     related=("hard_negatives", "sigmoid_captions", "reweigh"),
-    data=("images", "captions"),
+    data=("images", "texts"),
     papers=("2301.02280",),
     systems=("155",),
 )

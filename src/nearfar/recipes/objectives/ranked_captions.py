@@ -39,7 +39,7 @@ CARD = Card(
     name="ranked_captions",
     summary="pictures and captions whose towers also rank the batch alike (RankCLIP)",
     related=("rank_agreement", "list_mle", "sigmoid_captions", "hard_negative_captions"),
-    data=("images", "captions"),
+    data=("images", "texts"),
     papers=("2404.09387",),
     systems=("230",),
 )

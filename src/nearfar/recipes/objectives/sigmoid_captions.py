@@ -32,7 +32,7 @@ CARD = Card(
     name="sigmoid_captions",
     summary="pictures and captions, each pair by itself near or far, no softmax over the batch (SigLIP)",
     related=("sigmoid", "info_nce", "image_views", "two_way_retrieval"),
-    data=("images", "captions"),
+    data=("images", "texts"),
     papers=("2303.15343",),
     systems=("223",),
 )
