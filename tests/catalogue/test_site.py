@@ -18,7 +18,7 @@ from nearfar.catalogue.site.claim_section import claim_section
 from nearfar.catalogue.site.claims_page import claims_body
 from nearfar.catalogue.site.contents import Contents, family_page, file_name, kind_page
 from nearfar.catalogue.site.data_page import sections
-from nearfar.catalogue.site.differences import differences, interval
+from nearfar.catalogue.site.differences import _step, differences, interval
 from nearfar.catalogue.site.document import document
 from nearfar.catalogue.site.pieces import anchor
 from nearfar.catalogue.site.problems import broken_links, missing
@@ -369,3 +369,11 @@ def test_the_command_writes_all_and_removes_what_is_gone(tmp_path, capsys, monke
     assert command.main([str(folder)]) == 2
     assert "related names 'nobody'" in capsys.readouterr().err
     assert command.main([]) == 2
+
+
+@pytest.mark.parametrize("power", [1e-3, 1.0, 100.0])
+def test_every_span_has_a_round_step_and_a_few_ticks(power):
+    for span in (1.0, 1.3, 2.0, 4.4, 7.9, 8.03, 9.99):
+        step = _step(span * power)
+        assert 3 <= span * power / step <= 8, span
+        assert float(f"{step:.0e}"[0]) in (1, 2, 5)

@@ -140,7 +140,7 @@ def _axis(at: Place, low: float, high: float, y: int, figure: str) -> str:
 def _step(span: float) -> float:
     """A round distance between ticks, for four to eight of them."""
     power = 10.0 ** math.floor(math.log10(span))
-    return next(power * s for s in (0.1, 0.2, 0.5, 1.0) if span / (power * s) <= 8) if span else 1.0
+    return next(power * s for s in (0.1, 0.2, 0.5, 1.0, 2.0) if span / (power * s) <= 8) if span else 1.0
 
 
 def _number(value: float, digits: int = 3) -> str:
