@@ -133,4 +133,7 @@ CLAIM = Claim(
     source="the abstract: significant improvement on six sets of data, tables among them; the tables were not seen",
     scale="a thousand digits as rows of 64 numbers, turned by angles from -45 to 45 degrees that are the values, a perceptron of 32 dimensions, "
     "ten passes, 16 mixed negatives and 4 brackets on either side; a ridge regression on frozen vectors",
+    reading="mixtures help beside weights by distance alone, by about the margin; classes made of tenths of the "
+    "values do as well or better by a hundredth. A digit's angle shows in few pixels, and tenths of ninety "
+    "degrees tell nearly all of it",
 )
