@@ -6,8 +6,11 @@ import transformers
 
 import nearfar as nf
 from nearfar.core.errors import UsageError
+from nearfar.generation.amateur_continuations import amateur_continuations
 from nearfar.generation.continuations import continuations
+from nearfar.generation.hidden_condition_answers import hidden_condition_answers
 from nearfar.generation.language_model import language_model, left_padded, states_and_log_probabilities
+from nearfar.generation.layer_continuations import layer_continuations
 from tiny_models import saved, text_config, text_folder
 
 TEXTS = ["a cat sat on the mat", "dogs chase cats", "the sum of two numbers"]
@@ -102,3 +105,24 @@ def test_a_runs_texts_are_continued(characters):
         continuations(prefix=40)(State(characters, array_records(text=["a" * 50])))
     with pytest.raises(UsageError, match="new is 0"):
         continuations(new=0)
+
+
+def test_contrasts_write_beside_greedy_search(characters, tmp_path):
+    from nearfar.data.array_records import array_records
+
+    state = State(characters, array_records(text=TEXTS, less=[text[2:] for text in TEXTS]))
+    for part in (
+        amateur_continuations(context=4, alpha=1.0, texts=2, prefix=6, new=5),
+        layer_continuations(alpha=1.0, texts=2, prefix=6, new=5),
+        hidden_condition_answers(1.0, texts=2, new=5, field="text", hidden="less"),
+    ):
+        found = part(state)
+        assert list(found) == ["contrast 1", "contrast 2", "greedy 1", "greedy 2"]
+        assert found["contrast 1"] == found["greedy 1"]
+        assert found["contrast 2"] == found["greedy 2"]
+    other = amateur_continuations(text_folder(tmp_path / "gpt2", "gpt2"), None, prefix=6, new=5)
+    with pytest.raises(UsageError, match="the amateur"):
+        other(state)
+    for part in (amateur_continuations, layer_continuations, hidden_condition_answers):
+        with pytest.raises(UsageError, match="new is 0"):
+            part(new=0)

@@ -6,24 +6,10 @@ import transformers
 from torch.nn import functional
 
 import nearfar as nf
+from generation.decoded import NEW, PROMPTS, Heard, generated, generated_with_padding_seen, model_of
 from nearfar.core.errors import DataError, UsageError
 from nearfar.encoders.shared.architecture import quiet
 from nearfar.generation.contrastive_search import contrast, contrastive_search
-from nearfar.generation.language_model import left_padded
-from tiny_models import text_config
-
-PROMPTS = [[5, 9, 7, 30, 12, 9, 5], [8, 4], [17, 3, 3, 21]]
-NEW = 12
-
-
-def model_of(kind="llama"):
-    """Random weights made so large that they decide."""
-    torch.manual_seed(0)
-    made = transformers.AutoModelForCausalLM.from_config(text_config(kind)).eval()
-    with torch.no_grad():
-        for parameter in made.parameters():
-            parameter.add_(torch.randn_like(parameter), alpha=0.2)
-    return made
 
 
 @pytest.fixture(scope="module")
@@ -40,13 +26,6 @@ def gpt2():
 def _without_advice():
     with quiet():
         yield
-
-
-def generated(model, prompts, by=None, new=NEW, **options):
-    ids, mask = left_padded(prompts, 0)
-    options = {"do_sample": False, "pad_token_id": 0, "eos_token_id": None} | options
-    made = model.generate(ids, attention_mask=mask.long(), max_new_tokens=new, custom_generate=by, **options)
-    return [row[ids.shape[1] :] for row in made.tolist()]
 
 
 def searched(model, prompt, k, alpha, *, new=NEW, with_prompt=True, last=True):
@@ -88,16 +67,7 @@ def test_a_batch_of_unequal_prompts_gives_each_its_own_text(kind, request):
     by = contrastive_search(4, 0.6)
     alone = [generated(model, [prompt], by)[0] for prompt in PROMPTS]
     assert generated(model, PROMPTS, by) == alone
-    ids, _ = left_padded(PROMPTS, 0)
-    seen = model.generate(
-        ids,
-        attention_mask=torch.ones_like(ids),
-        max_new_tokens=NEW,
-        do_sample=False,
-        eos_token_id=None,
-        custom_generate=by,
-    )
-    assert [row[ids.shape[1] :] for row in seen.tolist()] != alone, "padding that is seen changes the text"
+    assert generated_with_padding_seen(model, PROMPTS, by) != alone, "padding that is seen changes the text"
 
 
 def test_padding_is_no_earlier_token():
@@ -136,17 +106,6 @@ def test_a_text_ends_at_its_end_and_the_others_go_on(llama):
         assert row[:stop] == whole[:stop]
         assert set(row[stop:]) <= {1}
     assert len(set(map(tuple, made))) == len(made)
-
-
-class Heard:
-    def __init__(self):
-        self.put_, self.ended = [], False
-
-    def put(self, tokens):
-        self.put_.append(tokens.clone())
-
-    def end(self):
-        self.ended = True
 
 
 def test_tokens_are_heard_as_they_come(llama):

@@ -10,15 +10,14 @@ a folder.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
-
 from nearfar.core.card import Card
-from nearfar.core.errors import UsageError
 from nearfar.generation.contrastive_search import contrastive_search
-from nearfar.generation.language_model import language_model, left_padded
+from nearfar.generation.shared.beginnings import beginning, check_counts, continued, written
+
+__all__ = ["beginning", "continuations", "continued"]
 
 CARD = Card(
     name="continuations",
@@ -39,50 +38,13 @@ def continuations(
 
     Raises UsageError for numbers below one, and where it runs for a model that cannot go on with texts.
     """
-    decoder = contrastive_search(k, alpha)
-    for name, value in (("texts", texts), ("prefix", prefix), ("new", new)):
-        if value < 1:
-            raise UsageError(f"{name} is {value}", where=name, remedy="give one or more")
+    decoders = {
+        "contrastive": {"custom_generate": contrastive_search(k, alpha)},
+        "greedy": {"custom_generate": contrastive_search(1, 0.0)},
+    }
+    check_counts(texts=texts, prefix=prefix, new=new)
 
-    def run(state: Any) -> dict[str, Any]:
-        records = state.held_out if state.held_out is not None and len(state.held_out) else state.records
-        encoder = next(iter(state.towers.values()))
-        model = language_model(encoder)
-        given = records.many(field, range(min(texts, len(records))))
-        beginnings = [beginning(encoder, text, prefix) for text in given]
-        found: dict[str, Any] = {}
-        for name, by in (("contrastive", decoder), ("greedy", contrastive_search(1, 0.0))):
-            written = continued(model, beginnings, new, custom_generate=by)
-            found |= {f"{name} {i + 1}": encoder.tokenizer.decode(ids) for i, ids in enumerate(written)}
-        return found
+    def run(state: Any) -> dict[str, str]:
+        return written(state, decoders, texts, prefix, new, field)
 
     return run
-
-
-def beginning(encoder: Any, text: str, most: int) -> list[int]:
-    """Ids of a text's first tokens, as the encoder reads it: without what marks an end."""
-    return encoder.tokenizer.encode(text).ids[:most]
-
-
-def continued(model: Any, beginnings: Sequence[Sequence[int]], new: int, **options: Any) -> list[list[int]]:
-    """Ids that follow each beginning, without it and without an end; `options` are those of the model's `generate`."""
-    config = model.config
-    room = getattr(config, "max_position_embeddings", None)
-    longest = max(map(len, beginnings))
-    if room is not None and longest >= room:
-        raise UsageError(f"{longest} tokens leave no room for more", where="prefix", remedy=f"take fewer than {room}")
-    end = config.eos_token_id
-    ends = set(end) if isinstance(end, (list, tuple)) else {end}
-    padding = next((value for value in (config.pad_token_id, *ends) if value is not None), 0)
-    ids, mask = left_padded(beginnings, padding)
-    device = next(model.parameters()).device
-    with torch.no_grad():
-        made = model.generate(
-            input_ids=ids.to(device),
-            attention_mask=mask.long().to(device),
-            max_new_tokens=new if room is None else min(new, room - longest),
-            pad_token_id=padding,
-            **options,
-        )
-    written = [row[longest:] for row in made.tolist()]
-    return [row[: next((i for i, token in enumerate(row) if token in ends), len(row))] for row in written]

@@ -20,7 +20,7 @@ Source: Su and Collier 2022 (arXiv 2210.14140), after Su et al. 2022 (arXiv 2202
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -28,8 +28,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from nearfar.core.card import Card
-from nearfar.core.errors import DataError, UsageError
-from nearfar.core.optional import needed
+from nearfar.core.errors import UsageError
+from nearfar.generation.shared.token_by_token import Choose, Decoder, Reading, Scores
 
 CARD = Card(
     name="contrastive_search",
@@ -37,139 +37,70 @@ CARD = Card(
     related=("isotropy", "diversity", "coherence"),
 )
 
-KNOWN = frozenset({"attention_mask", "position_ids", "past_key_values", "use_cache", "logits_to_keep"})
-ASKED = ("output_scores", "output_logits", "output_attentions", "output_hidden_states")
-
 
 @dataclass(frozen=True)
-class ContrastiveSearch:
+class ContrastiveSearch(Decoder):
     """The decoder that `contrastive_search` makes; `generate` calls it."""
+
+    method: ClassVar[str] = "contrastive search"
 
     k: int
     alpha: float
     streamer: Any = None
 
-    @torch.no_grad()
-    def __call__(
-        self,
-        model: Any,
-        input_ids: Int64[Tensor, "b t"],
-        *,
-        logits_processor: Any,
-        stopping_criteria: Any,
-        generation_config: Any,
-        **given: Any,
-    ) -> Any:
-        """Ids [b t] -> ids [b t + new]; the arguments are those with which `generate` calls a decoder."""
-        self._refuse(model, generation_config, given)
-        context = _Context(model, given)
-        states, logits = context.read(input_ids)
+    def begin(self, model: Any, ids: Int64[Tensor, "b t"], scores: Scores, given: dict[str, Any]) -> Choose:
+        """What chooses the next tokens after these texts."""
+        vocabulary = model.get_input_embeddings().num_embeddings
+        if self.k > vocabulary:
+            raise UsageError(
+                f"contrastive search does not know {self.k} candidates of a vocabulary of {vocabulary}",
+                where="generate",
+                remedy=f"choose k up to {vocabulary}",
+            )
+        context = _Context(model, given, states=True)
+        states, logits = context.prompt(ids)
         earlier = functional.normalize(states.float(), dim=-1)
-        alive = torch.ones(len(input_ids), dtype=torch.bool, device=input_ids.device)
-        padding = _padding(generation_config)
-        self._put(input_ids)
-        while bool(alive.any()):
-            scores = logits_processor(input_ids, logits.float())
-            likely = _probabilities(scores).topk(self.k)
+
+        def choose(ids: Tensor, _: Tensor) -> Tensor:
+            nonlocal earlier, logits
+            likely = scores(ids, logits).softmax(-1).topk(self.k)
             state, ahead = context.branch(likely.indices)
             found = functional.normalize(state.float(), dim=-1)
             best = contrast(likely.values, found, earlier, context.is_token, self.alpha).argmax(1)
             row = torch.arange(len(best), device=best.device)
-            token = torch.where(alive, likely.indices[row, best], padding)
             context.keep(best)
             earlier, logits = torch.cat([earlier, found[row, best][:, None]], 1), ahead[row, best]
-            input_ids = torch.cat([input_ids, token[:, None]], 1)
-            self._put(token)
-            alive = alive & ~stopping_criteria(input_ids, None)
-        if self.streamer is not None:
-            self.streamer.end()
-        if generation_config.return_dict_in_generate:
-            return needed("transformers.generation", "text").GenerateDecoderOnlyOutput(sequences=input_ids)
-        return input_ids
+            return likely.indices[row, best]
 
-    def _put(self, tokens: Tensor) -> None:
-        if self.streamer is not None:
-            self.streamer.put(tokens.cpu())
-
-    def _refuse(self, model: Any, config: Any, given: dict[str, Any]) -> None:
-        vocabulary = model.get_input_embeddings().num_embeddings
-        unused = [
-            name for name, value in given.items() if name not in KNOWN and value is not None and value is not False
-        ]
-        cache = given.get("past_key_values")
-        wrong = {
-            f"{self.k} candidates of a vocabulary of {vocabulary}": (
-                self.k > vocabulary,
-                f"choose k up to {vocabulary}",
-            ),
-            "a model with an encoder and a decoder": (model.config.is_encoder_decoder, "take a causal model"),
-            "a beam of several": (config.num_beams > 1, "num_beams=1"),
-            "generation without a cache": (given.get("use_cache") is False, "use_cache=True"),
-            "a cache that has something in it, whose states are not known": (
-                cache is not None and cache.get_seq_length() > 0,
-                "give the whole text as input_ids",
-            ),
-            "a cache of fixed size": (cache is not None and cache.is_compileable, "leave cache_implementation out"),
-            f"{', '.join(unused)} for the model": (bool(unused), "give input_ids and attention_mask alone"),
-            **{name: (bool(getattr(config, name, False)), f"{name}=False") for name in ASKED},
-        }
-        for what, (is_wrong, remedy) in wrong.items():
-            if is_wrong:
-                raise UsageError(f"contrastive search does not know {what}", where="generate", remedy=remedy)
+        return choose
 
 
-class _Context:
-    """What was read so far: keys and values in the cache, the mask, the positions."""
+class _Context(Reading):
+    """What was read so far, and the branches after it."""
 
-    def __init__(self, model: Any, given: dict[str, Any]) -> None:
-        self.model = model
-        cache = given.get("past_key_values")
-        self.cache: Any = needed("transformers", "text").DynamicCache(config=model.config) if cache is None else cache
-        self.rows = 0
-        self.mask: Tensor | None = given.get("attention_mask")
-        self.places: Tensor | None = given.get("position_ids")
-        self.short = {"logits_to_keep": 1} if "logits_to_keep" in given else {}
-        self.is_token: Tensor = torch.ones(0, 0, dtype=torch.bool)
+    is_token: Tensor
+    k: int
 
-    def read(self, ids: Int64[Tensor, "b t"]) -> tuple[Float[Tensor, "b t d"], Float[Tensor, "b v"]]:
-        """The prompt: states of all its tokens, and what the model says after the last."""
-        states, logits = self._forward(ids, self.mask, self.places)
+    def prompt(self, ids: Int64[Tensor, "b t"]) -> tuple[Float[Tensor, "b t d"], Float[Tensor, "b v"]]:
+        """States of all its tokens, and what the model says after the last."""
         self.is_token = torch.ones_like(ids, dtype=torch.bool) if self.mask is None else self.mask.bool()
-        return states, logits
+        made = self.read(ids)
+        return made.hidden_states[-1], made.logits[:, -1]
 
     def branch(self, ids: Int64[Tensor, "b k"]) -> tuple[Float[Tensor, "b k d"], Float[Tensor, "b k v"]]:
         """Each of k tokens after what was read: its state, and what the model says after it."""
         rows, k = ids.shape
+        self.k = k
         self.cache.batch_repeat_interleave(k)
-        if self.mask is not None:
-            self.mask = functional.pad(self.mask, (0, 1), value=1)
-        if self.places is not None:
-            self.places = self.places[:, -1:] + 1
+        self.one_more()
         mask, places = (None if x is None else x.repeat_interleave(k, 0) for x in (self.mask, self.places))
-        states, logits = self._forward(ids.reshape(rows * k, 1), mask, places)
-        return states.reshape(rows, k, -1), logits.reshape(rows, k, -1)
+        made = self.forward(ids.reshape(rows * k, 1), mask, places)
+        return made.hidden_states[-1].reshape(rows, k, -1), made.logits[:, -1].reshape(rows, k, -1)
 
     def keep(self, which: Int64[Tensor, " b"]) -> None:
         """Go on with one of the branches of each row."""
-        rows = len(which)
-        k = self.rows // rows
-        self.cache.batch_select_indices(torch.arange(rows, device=which.device) * k + which)
-        self.rows = rows
+        self.cache.batch_select_indices(torch.arange(len(which), device=which.device) * self.k + which)
         self.is_token = functional.pad(self.is_token, (0, 1), value=True)
-
-    def _forward(self, ids: Tensor, mask: Tensor | None, places: Tensor | None) -> tuple[Tensor, Tensor]:
-        self.rows = len(ids)
-        given = {"attention_mask": mask, "position_ids": places}
-        made = self.model(
-            input_ids=ids,
-            past_key_values=self.cache,
-            use_cache=True,
-            output_hidden_states=True,
-            return_dict=True,
-            **{name: value for name, value in given.items() if value is not None},
-            **self.short,
-        )
-        return made.hidden_states[-1], made.logits[:, -1]
 
 
 def contrast(
@@ -186,24 +117,6 @@ def contrast(
     cosines = torch.einsum("bkd,btd->bkt", found, earlier).masked_fill(~is_token[:, None], -torch.inf)
     value = (1 - alpha) * likely - alpha * cosines.amax(2)
     return value.masked_fill(likely == 0, -torch.inf)
-
-
-def _probabilities(scores: Float[Tensor, "b v"]) -> Float[Tensor, "b v"]:
-    found = scores.softmax(-1)
-    if not bool(found.isfinite().all()):
-        raise DataError(
-            "the model's scores of the next token are no numbers",
-            where="generate",
-            remedy="look for a damaged model, a precision too low for it, or processors that rule out every token",
-        )
-    return found
-
-
-def _padding(config: Any) -> int:
-    """What follows the end of a finished row; nothing follows where no token ends one."""
-    ends = config.eos_token_id if isinstance(config.eos_token_id, (list, tuple)) else [config.eos_token_id]
-    chosen = config.pad_token_id if config.pad_token_id is not None else ends[0]
-    return 0 if chosen is None else int(chosen)
 
 
 def contrastive_search(k: int = 5, alpha: float = 0.6, *, streamer: Any = None) -> ContrastiveSearch:

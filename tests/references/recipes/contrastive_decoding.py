@@ -6,26 +6,7 @@ import torch
 
 from nearfar.generation.continuations import beginning, continuations
 from nearfar.generation.language_model import language_model
-from nearfar.training.prepare import towers_of
-
-TEXTS, PREFIX, NEW = 2, 12, 10
-
-
-class State:
-    """What the stage looks at. Fresh weights say nearly the same of every token; made larger, they decide."""
-
-    def __init__(self, made):
-        towers, _ = towers_of(made.recipe, made.records)
-        generator = torch.Generator().manual_seed(0)
-        with torch.no_grad():
-            for p in towers["encoder"].parameters():
-                p.add_(torch.randn(p.shape, generator=generator), alpha=0.3)
-        self.towers, self.records, self.held_out = {"encoder": towers["encoder"].eval()}, made.records, None
-
-
-def coded(texts):
-    """Characters as numbers, each text of a length that is kept."""
-    return [number for text in texts for number in [*map(ord, text.ljust(NEW, "\0"))]]
+from recipes.decoded import NEW, PREFIX, TEXTS, State, coded
 
 
 def ours(made):
