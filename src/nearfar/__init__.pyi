@@ -80,6 +80,7 @@ from nearfar.encoders.gru import Gru as Gru
 from nearfar.encoders.mlp import Mlp as Mlp
 from nearfar.encoders.montage_network import MontageNetwork as MontageNetwork
 from nearfar.encoders.node_mlp import NodeMlp as NodeMlp
+from nearfar.encoders.place_network import PlaceNetwork as PlaceNetwork
 from nearfar.encoders.pretrained import Pretrained as Pretrained
 from nearfar.encoders.pretrained_audio import PretrainedAudio as PretrainedAudio
 from nearfar.encoders.pretrained_image import PretrainedImage as PretrainedImage
@@ -120,6 +121,7 @@ from nearfar.heads.tanh_layer import tanh_layer as tanh_layer
 from nearfar.keys.chained import chained as chained
 from nearfar.keys.class_means import class_means as class_means
 from nearfar.keys.class_prompts import class_prompts as class_prompts
+from nearfar.keys.clustered_memory import clustered_memory as clustered_memory
 from nearfar.keys.cross_batch_memory import cross_batch_memory as cross_batch_memory
 from nearfar.keys.extrapolated import extrapolated as extrapolated
 from nearfar.keys.hallucinated_positives import hallucinated_positives as hallucinated_positives
@@ -221,6 +223,7 @@ from nearfar.probes.conformity import conformity_divergence as conformity_diverg
 from nearfar.probes.connectivity import connectivity as connectivity
 from nearfar.probes.corrections import benjamini_hochberg as benjamini_hochberg
 from nearfar.probes.corrections import holm as holm
+from nearfar.probes.dense_alignment_uniformity import dense_alignment_uniformity as dense_alignment_uniformity
 from nearfar.probes.dimensional_collapse import dimensional_collapse as dimensional_collapse
 from nearfar.probes.diversity import diversity as diversity
 from nearfar.probes.doctor import Doctor as Doctor
@@ -272,6 +275,7 @@ from nearfar.probes.sts import sts as sts
 from nearfar.probes.temperature_behaviour import temperature_behaviour as temperature_behaviour
 from nearfar.probes.temperature_behaviour import uniformity_tolerance as uniformity_tolerance
 from nearfar.probes.tolerance import tolerance as tolerance
+from nearfar.probes.transported_prototypes import transported_prototypes as transported_prototypes
 from nearfar.probes.vital_signs import chance_level as chance_level
 from nearfar.probes.vital_signs import tower_norms as tower_norms
 from nearfar.probes.vital_signs import vital_signs as vital_signs
