@@ -123,4 +123,7 @@ CLAIM = Claim(
     "nearest neighbours (the tables were not seen)",
     scale="four hundred outlines of leaves as series of 128 steps, fifteen trees; noise and scaling as views; a queue of 256, fifteen passes, "
     "points from step 48 of 180 on; nearest neighbours. `aligned` asks whether more alignment alone would do it",
+    reading="no gain over the key alone, nor over pulling harder to it; against plain momentum contrast rather a "
+    "loss. Points towards other prototypes are only as good as the prototypes of 256 keys of a young network, "
+    "and leaves whose outlines differ little lie close together",
 )
