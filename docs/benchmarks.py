@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks_decoding import decoding
 from drawing import INK, drawn, new_figure, plain
 
 DOCS = Path(__file__).parent
@@ -33,7 +34,7 @@ NOTES = {
     "3 products": "the physical limit: three matrix products by `torch.mm`",
 }
 NOTHING = "not measured yet"
-NAMES = ("loss_stage", "micro_batching", "train_step", "encode", "retrieval_probe")
+NAMES = ("loss_stage", "micro_batching", "train_step", "encode", "retrieval_probe", "decoding")
 Row = dict[str, Any]
 Records = dict[str, dict[str, Any]]
 
@@ -278,6 +279,8 @@ def page(stored: Records) -> str:
             "best documents by torch; torchmetrics is timed on every twentieth query. Memory is above vectors."
         ),
         *probes(stored.get("retrieval_probe"), OURS),
+        "## Decoding",
+        *decoding(stored.get("decoding"), table, origin),
     ]
     return "\n\n".join(parts) + "\n"
 

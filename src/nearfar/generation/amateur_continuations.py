@@ -20,7 +20,7 @@ from nearfar.generation.shared.beginnings import check_counts, written
 
 CARD = Card(
     name="amateur_continuations",
-    summary="what a recipe's language model writes after its texts' beginnings, against a smaller or short-sighted one",
+    summary="what a recipe's language model writes after its texts' beginnings, against a worse model of language",
     related=("amateur_contrast", "continuations", "layer_continuations", "character_model"),
 )
 
