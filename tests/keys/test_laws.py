@@ -56,6 +56,15 @@ def cross_batch_memory():
     return Case(scored(nf.labelled(), keys=(m := nf.cross_batch_memory(15, start=1))), m)
 
 
+def clustered_memory():
+    m = nf.clustered_memory(clusters=2, size=15, nearest=2)
+    return Case(scored(nf.paired(), keys=m), m)
+
+
+def record_bank():
+    return Case(scored(nf.paired(), keys=(m := nf.record_bank())), m)
+
+
 def support_set():
     return Case(scored(nf.paired(), keys=(m := nf.support_set(15))), m)
 
@@ -113,6 +122,8 @@ CASES = {
     for f in (
         queue,
         cross_batch_memory,
+        clustered_memory,
+        record_bank,
         support_set,
         prototypes,
         mixed_negatives,
