@@ -116,6 +116,7 @@ CASES = {
         "convolutional", IMAGES, "nowhere.png", {"width": 8, "stages": 2, "size": 16, "dimension": 5}
     ),
     "montage_network": Case("montage_network", IMAGES, "nowhere.png", {"width": 8, "stages": 2, "size": 16}),
+    "place_network": Case("place_network", IMAGES, "nowhere.png", {"width": 8, "stages": 2, "size": 16}),
     "vision_transformer": Case("vision_transformer", IMAGES, np.zeros(3), VISION),
     "vision_transformer, token": Case("vision_transformer", IMAGES, np.zeros(3), VISION | {"pooling": "cls"}),
     "mlp": Case("mlp", TABLE, [1.0, np.nan, 0.0, 7.0], {"dimension": 5, "hidden": 8}),

@@ -20,6 +20,7 @@ from nearfar.probes.multi_label_probe import multi_label_probe
 from nearfar.probes.outcome import Outcome
 from nearfar.probes.pair_classification import pair_classification
 from nearfar.probes.regression import regression
+from nearfar.probes.shared.episodes import drawn
 from nearfar.probes.shared.strength import folds
 from nearfar.probes.stored_outcomes import load_outcomes, save_outcomes
 from nearfar.probes.sts import sts
@@ -240,11 +241,9 @@ def test_few_shot_logistic_equals_scikit_learn():
     found = few_shot(x, y, ways=2, shots=4, queries=10, episodes=30, seed=1)
     unit = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
     expected, chance = [], np.random.default_rng(0)
-    from nearfar.probes.few_shot import _drawn
-
     members = [torch.from_numpy(np.flatnonzero(y == c)) for c in range(4) if (y == c).sum() >= 14]
     for e in range(30):
-        rows = _drawn(e, members, 2, 14, 1).numpy()
+        rows = drawn(e, members, 2, 14, 1).numpy()
         # Two weights with a penalty each are one weight with half of it.
         model = LogisticRegression(C=2.0, tol=1e-8).fit(unit[rows[:, :4].ravel()], np.repeat([0, 1], 4))
         expected.append(model.score(unit[rows[:, 4:].ravel()], np.repeat([0, 1], 10)))

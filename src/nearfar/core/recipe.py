@@ -79,6 +79,7 @@ class Contrast:
     relation    None: a row competes with its `own` keys alone
     similarity  one of these, or a part of `keys/` that scores pairs, perhaps by what it learns: `Use("extrapolated")`
     head        a global head, once a step on all rows: what mixes records
+    predictor   a further one behind it, of the queries alone: they foretell what the keys are (BYOL)
     keys        once a step: a queue, a support set, noise keys; several: each on the keys that the one before made
     own         further keys of each row alone: mixed negatives, hallucinated positives
     edits       mining, dropping likely false negatives, reweighing
@@ -96,6 +97,7 @@ class Contrast:
     both_ways: bool = True
     same_text: Literal["left_out", "negative"] = "left_out"
     head: str | Use | None = None
+    predictor: str | Use | None = None
     keys: Part | tuple[Part, ...] | None = None
     own: Part | None = None
     edits: tuple[Part, ...] = ()

@@ -18,16 +18,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from nearfar.core.card import Card
-from nearfar.core.draws import uniform
-from nearfar.core.errors import DataError
-from nearfar.maths.class_metrics import fair_accuracy
 from nearfar.maths.logistic_regression import logistic_path
 from nearfar.probes.outcome import Outcome
+from nearfar.probes.shared.episodes import accuracy, drawn, members
 from nearfar.probes.shared.inputs import at_least, classes, unit_float32, vector_table
 
 CARD = Card(
@@ -78,23 +75,16 @@ def few_shot(
     known = classes(labels, "labels", length=len(table))
     unit = torch.from_numpy(unit_float32(table))
     size = shots + queries
-    large = np.flatnonzero(np.bincount(known.number) >= size)
-    if len(large) < ways:
-        raise DataError(
-            f"{len(large)} of {len(known.names)} classes have the {size} records that {shots} shots and {queries} queries take",
-            where="labels",
-            remedy=f"ask for fewer shots or queries, or give {ways} classes of {size} records",
-        )
-    members = [torch.from_numpy(np.flatnonzero(known.number == c)) for c in large]
+    of = members(known, ways, size)
     answer = np.repeat(np.arange(ways), queries)
     prototype, logistic = np.empty(episodes), np.empty(episodes)
     height = max(1, HELD // (ways * size * unit.shape[1]))
     for start in range(0, episodes, height):
         part = range(start, min(episodes, start + height))
-        drawn = unit[torch.stack([_drawn(e, members, ways, size, seed) for e in part])]
-        support, asked = drawn[:, :, :shots], drawn[:, :, shots:].flatten(1, 2)
-        prototype[part.start : part.stop] = _accuracy(_by_prototypes(support, asked), answer)
-        logistic[part.start : part.stop] = _accuracy(_by_logistic(support, asked), answer)
+        chosen = unit[torch.stack([drawn(e, of, ways, size, seed) for e in part])]
+        support, asked = chosen[:, :, :shots], chosen[:, :, shots:].flatten(1, 2)
+        prototype[part.start : part.stop] = accuracy(_by_prototypes(support, asked), answer)
+        logistic[part.start : part.stop] = accuracy(_by_logistic(support, asked), answer)
     return Outcome(
         "few_shot",
         "prototype_accuracy",
@@ -106,18 +96,9 @@ def few_shot(
             "shots": shots,
             "queries": queries,
             "seed": seed,
-            "classes": known.names[large].tolist(),
-            "classes_left_out": len(known.names) - len(large),
+            "classes": [known.names[known.number[int(rows[0])]].item() for rows in of],
+            "classes_left_out": len(known.names) - len(of),
         },
-    )
-
-
-def _drawn(episode: int, members: list[Tensor], ways: int, size: int, seed: int) -> Tensor:
-    """The records [ways size] of one episode."""
-    chosen = uniform(seed, "few-shot, class", episode, torch.arange(len(members))).argsort(stable=True)[:ways]
-    rows = [members[c] for c in chosen.tolist()]
-    return torch.stack(
-        [row[uniform(seed, "few-shot, record", episode, row).argsort(stable=True)[:size]] for row in rows]
     )
 
 
@@ -132,9 +113,3 @@ def _by_logistic(support: Tensor, asked: Tensor) -> Tensor:
     hot = torch.eye(ways).repeat_interleave(shots, 0).expand(episodes, -1, -1)
     ((weights, bias),) = logistic_path(support.flatten(1, 2), hot, [1 / (ways * shots)])
     return asked @ weights + bias[:, None]
-
-
-def _accuracy(scores: Tensor, answer: NDArray[Any]) -> NDArray[np.float64]:
-    """The mean [e] over queries."""
-    flat = scores.flatten(0, 1).numpy()
-    return fair_accuracy(flat, np.tile(answer, len(scores))).reshape(len(scores), -1).mean(1)

@@ -159,6 +159,8 @@ class ContrastTerm(nn.Module):
         self.log_temperature = nn.Parameter(torch.tensor(spec.temperature).log(), requires_grad=spec.learn_temperature)
         self.bias = nn.Parameter(torch.tensor(spec.bias), requires_grad=spec.learn_bias)
         self.head = None if spec.head is None else made(spec.head, "heads", "objective.head", dimension)
+        behind = vectors_of(self.head, dimension)
+        self.predictor = None if spec.predictor is None else made(spec.predictor, "heads", "objective.predictor", behind)
         self.keys = _keys(spec.keys, seed)
         self.own = None if spec.own is None else made(spec.own, "keys", "objective.own", seed=seed)
         self.edits = tuple(made(e, "edits", f"objective.edits[{i}]") for i, e in enumerate(spec.edits))
@@ -172,7 +174,8 @@ class ContrastTerm(nn.Module):
             temperature=self.temperature if self.spec.learn_temperature else self.spec.temperature,
             bias=self.learned_bias if self.spec.learn_bias else self.spec.bias,
             both_ways=self.spec.both_ways,
-            head=None if self.head is None else self.through_head,
+            head=None if self.head is None and self.predictor is None else self.foretold,
+            key_head=None if self.predictor is None else self.through_head,
             keys=self.keys,
             own=self.own,
             edits=self.edits,
@@ -191,9 +194,13 @@ class ContrastTerm(nn.Module):
         return self.bias * 1
 
     def through_head(self, rows: Rows) -> Rows:
-        """All rows of a table through the global head."""
-        assert self.head is not None
-        return rows.with_vectors(self.head(rows.vectors))
+        """All rows of a table through the global head, where there is one."""
+        return rows if self.head is None else rows.with_vectors(self.head(rows.vectors))
+
+    def foretold(self, rows: Rows) -> Rows:
+        """The same, and through the predictor, where there is one."""
+        behind = self.through_head(rows)
+        return behind if self.predictor is None else behind.with_vectors(self.predictor(behind.vectors))
 
 
 def _rule(spec: Part) -> Rule:

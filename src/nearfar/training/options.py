@@ -20,6 +20,7 @@ PLACES = {
     "relation": "relations",
     "similarity": "keys",
     "head": "heads",
+    "predictor": "heads",
     "keys": "keys",
     "own": "keys",
 }
