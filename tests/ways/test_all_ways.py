@@ -20,8 +20,8 @@ EVERYTHING = os.environ.get("NEARFAR_TEST_ALL") == "1"
 # A local term sees what an encoder makes of its inputs, and a problem here has towers of vectors: those run in every way in
 # tests/training/test_local_terms.py and test_training_on_ranks.py.
 ON_ROWS = [n for n in COMPOSED if not (isinstance(o := module(n).objective(), Objective) and o.local())]
-# It sees positives alone, and aligned ones lie on one rank: only scattered ones tell a wrong gather from a right one.
-SCATTERED = {"active_pull": "labelled"}
+# They see positives alone, and aligned ones lie on one rank: only scattered ones tell a wrong gather from a right one.
+SCATTERED = {"active_pull": "labelled", "pull": "labelled"}
 OTHER_WAYS = [way for way in WAYS if way != "plain"]
 
 

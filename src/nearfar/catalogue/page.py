@@ -66,7 +66,7 @@ def as_text(part: Part, width: int = 100) -> str:
     """The page for a terminal of `width` characters; formulas and code keep their lines."""
     about = describe(part)
     kind = part.kind + (f" / {part.family}" if part.family else "")
-    blocks = [f"{part.name}  ({kind})\n" + textwrap.fill(part.card.summary, width)]
+    blocks = [f"{part.name}  ({kind})\n" + textwrap.fill(part.card.summary, width, break_on_hyphens=False)]
     blocks.append(textwrap.indent(call_with_signature(about), "    "))
     blocks += [text for text in (about.text, about.prose) if text]
     table: list[str] = []

@@ -21,7 +21,7 @@ from nearfar.data.records import Records
 CARD = Card(
     name="tagged_texts",
     summary="texts with several tags each, as records",
-    related=("array_records", "decoupled_softmax", "soft_top_k"),
+    related=("decoupled_softmax", "soft_top_k"),
 )
 
 

@@ -87,6 +87,7 @@ def prompt_contrast(
     Raises UsageError for an alpha outside 0 to 1 and a weight below 0; when it is called, for another number of prompts and for what
     `contrastive_search` refuses; DataError where the scores are NaN.
 
+    >>> import torch
     >>> prompt_contrast(torch.tensor([[1, 5]]), weight=0.5).weight
     0.5
     """

@@ -109,7 +109,7 @@ def step_prediction(
     >>> import torch, nearfar as nf
     >>> x = nf.rows(torch.zeros(2, 4, 8))                      # two sequences of four steps; nothing is known
     >>> loss = nf.contrast(nf.step_prediction(1, dimension=8), x, x)
-    >>> round(float(loss), 4)                                  # the next one among eight: log 8
+    >>> round(loss.item(), 4)                                  # the next one among eight: log 8
     2.0794
     """
     if steps < 1 or dimension < 1 or negatives not in ("others", "same", "both"):

@@ -81,9 +81,7 @@ def run_here(way: Way, problem: Problem) -> Outcome:
         loss.backward()
     elif way.micro_batch is not None or way.sharded:
         streams = {
-            n: Stream(problem.towers[n], t.vectors, t.columns)
-            if n in problem.towers
-            else Stream(replicated(t), torch.arange(len(t)))
+            n: _stream(problem.towers[n], t) if n in problem.towers else Stream(replicated(t), torch.arange(len(t)))
             for n, t in tables.items()
         }
         loss = backward(problem.objective, streams, micro_batch=way.micro_batch, tile=way.tile).loss
@@ -96,6 +94,17 @@ def run_here(way: Way, problem: Problem) -> Outcome:
     learned = problem.parameters() if way.sharded else parameters
     sum_gradients(learned)
     return [loss.detach(), *(_gradient(p) for p in learned)]
+
+
+def _stream(tower: nn.Module, table: Rows) -> Stream:
+    """Features through a tower; which tokens are real goes along."""
+    if table.mask is None:
+        return Stream(tower, table.vectors, table.columns)
+
+    def masked(inputs: tuple[Tensor, Tensor]) -> Rows:
+        return Rows(tower(inputs[0]), mask=inputs[1])
+
+    return Stream(masked, (table.vectors, table.mask), table.columns, module=tower)
 
 
 class replicated:  # noqa: N801 - used like a function

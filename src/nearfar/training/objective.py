@@ -160,7 +160,9 @@ class ContrastTerm(nn.Module):
         self.bias = nn.Parameter(torch.tensor(spec.bias), requires_grad=spec.learn_bias)
         self.head = None if spec.head is None else made(spec.head, "heads", "objective.head", dimension)
         behind = vectors_of(self.head, dimension)
-        self.predictor = None if spec.predictor is None else made(spec.predictor, "heads", "objective.predictor", behind)
+        self.predictor = (
+            None if spec.predictor is None else made(spec.predictor, "heads", "objective.predictor", behind)
+        )
         self.keys = _keys(spec.keys, seed)
         self.own = None if spec.own is None else made(spec.own, "keys", "objective.own", seed=seed)
         self.edits = tuple(made(e, "edits", f"objective.edits[{i}]") for i, e in enumerate(spec.edits))

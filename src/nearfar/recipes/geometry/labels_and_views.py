@@ -36,7 +36,7 @@ from nearfar.recipes.labels.labelled_views import recipe as labelled_views
 
 CARD = Card(
     name="labels_and_views",
-    summary="images with coarse labels: contrast by label and by look, so that finer kinds do not collapse (simplicity bias)",
+    summary="images with coarse labels: contrast by label and by look, so that finer kinds stay apart (simplicity bias)",
     related=("labelled_views", "image_views", "class_collapse", "feature_suppression"),
     data=("images", "labels"),
     papers=("2305.16536",),

@@ -26,7 +26,7 @@ from nearfar.core.use import Use
 
 CARD = Card(
     name="sentence_ngrams",
-    summary="sentences without labels, no accelerator: means of word and n-gram vectors that foretell their words (Sent2Vec)",
+    summary="sentences without labels, on CPUs: means of word and n-gram vectors that foretell their words (Sent2Vec)",
     related=("word_in_sentence", "word_ngrams", "dropout_views", "pairs"),
     data=("texts",),
     papers=("1703.02507",),
