@@ -12,13 +12,14 @@ from nearfar.generation.language_model import language_model, states_and_log_pro
 from nearfar.generation.shared.beginnings import beginning, continued
 from nearfar.probes.coherence import coherence
 from nearfar.probes.diversity import diversity
+from nearfar.probes.isotropy import isotropy
 from nearfar.probes.outcome import Outcome
 
 NEW = 120  # characters, some 25 words
 
 
 def continued_stories(dataset: Dataset, seed: int, split: str, **options: Any) -> Outcome:
-    """Diversity of words and coherence of what is written after a part's beginnings; `options` are those of `generate`.
+    """Diversity of words, coherence and isotropy of what is written after a part's beginnings; `options` are those of `generate`.
 
     Coherence is under the model that wrote them, for want of a second one: it favours whatever searches for likely text.
     """
@@ -33,15 +34,16 @@ def continued_stories(dataset: Dataset, seed: int, split: str, **options: Any) -
     whole = [[*before, *after] for before, after in zip(beginnings, written, strict=True)]
     found = states_and_log_probabilities(model, whole)
     likely = coherence([p[-len(after) :].numpy() for (_, p), after in zip(found, written, strict=True)])
+    spread = isotropy([states for states, _ in found])
     words = diversity([encoder.tokenizer.decode(after).split() for after in written])
     return Outcome(
         "diversity",
         "diversity",
         "texts",
-        {**words.columns, **likely.columns},
+        {**words.columns, **likely.columns, **spread.columns},
         means=likely.means,
-        metrics=words.metrics,
-        swapped=(*words.swapped, *likely.means),
+        metrics={**words.metrics, **spread.metrics},
+        swapped=(*words.swapped, *spread.swapped, *likely.means),
         names=list(texts),
         higher=words.higher,
     )

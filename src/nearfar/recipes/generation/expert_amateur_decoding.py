@@ -3,8 +3,7 @@
 For whoever writes open-ended text with a causal model and has a smaller one of the same family, or none: then the amateur is the model
 itself with a few tokens in sight. Nothing is trained. The stage `continue` writes a few texts on, by the contrast and by greedy
 search; in a program of one's own the decoder is `model.generate(..., custom_generate=nf.amateur_contrast(smaller_model))`. Kin:
-`contrastive_decoding` is the other method of nearly that name, contrastive search, which looks at states and needs one model;
-`layer_contrast_decoding` finds its amateur inside the model.
+`contrastive_search_decoding` looks at states and needs one model; `layer_contrast_decoding` finds its amateur inside the model.
 
     nearfar train expert_amateur_decoding --data texts.txt --set encoder.folder=gpt2-xl --set continue.by.amateur=gpt2 \\
         --set continue.by.context=null
@@ -37,7 +36,7 @@ from nearfar.probes.outcome import Outcome
 CARD = Card(
     name="expert_amateur_decoding",
     summary="texts continued by what a causal language model favours against a smaller or short-sighted one",
-    related=("amateur_contrast", "amateur_continuations", "contrastive_decoding", "layer_contrast_decoding"),
+    related=("amateur_contrast", "amateur_continuations", "contrastive_search_decoding", "layer_contrast_decoding"),
     data=("texts",),
     papers=("2210.15097",),
 )

@@ -39,7 +39,7 @@ from nearfar.probes.outcome import Outcome
 CARD = Card(
     name="layer_contrast_decoding",
     summary="texts continued by what a causal language model's last layer favours against an early one",
-    related=("layer_contrast", "layer_continuations", "expert_amateur_decoding", "contrastive_decoding"),
+    related=("layer_contrast", "layer_continuations", "expert_amateur_decoding", "contrastive_search_decoding"),
     data=("texts",),
     papers=("2309.03883",),
 )

@@ -5,8 +5,8 @@ avoided. Nothing is trained: any causal language model decodes so, if its states
 texts on, by contrastive and by greedy search, from their own beginnings; in a program of one's own the decoder is
 `model.generate(..., custom_generate=nf.contrastive_search())`.
 
-    nearfar train contrastive_decoding --data texts.txt --set encoder.folder=gpt2
-    nearfar train contrastive_decoding --data texts.txt --set encoder.folder=gpt2 --set continue.by.alpha=0.4
+    nearfar train contrastive_search_decoding --data texts.txt --set encoder.folder=gpt2
+    nearfar train contrastive_search_decoding --data texts.txt --set encoder.folder=gpt2 --set continue.by.alpha=0.4
 
 Source: Su and Collier 2022 (arXiv 2210.14140), k = 5 and alpha = 0.6 as in their code, by a note of it; the method is that of SimCTG
 (Su et al. 2022, arXiv 2202.06417) without its training. That people judge such text nearly as good as human text, in 12 of 16
@@ -23,8 +23,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-
 from nearfar.core.card import Card
 from nearfar.core.claim import Arm, Claim
 from nearfar.core.recipe import Feed, Recipe
@@ -32,17 +30,12 @@ from nearfar.core.smoke import Smoke
 from nearfar.core.stage import Decode
 from nearfar.core.use import Use
 from nearfar.data.dataset import Dataset
-from nearfar.datasets.tinystories_prefixes import story_model
-from nearfar.generation.continuations import beginning, continued
 from nearfar.generation.contrastive_search import contrastive_search
-from nearfar.generation.language_model import language_model, states_and_log_probabilities
-from nearfar.probes.coherence import coherence
-from nearfar.probes.diversity import diversity
-from nearfar.probes.isotropy import isotropy
+from nearfar.measures.continued_stories import continued_stories
 from nearfar.probes.outcome import Outcome
 
 CARD = Card(
-    name="contrastive_decoding",
+    name="contrastive_search_decoding",
     summary="texts continued by contrastive search, with any causal language model and without training",
     related=("contrastive_search", "continuations", "character_model", "isotropy", "diversity", "coherence"),
     data=("texts",),
@@ -60,35 +53,10 @@ SMOKE = Smoke(
     },
 )
 
-NEW = 120  # characters, some 25 words
-
 
 def trial(_: Recipe, dataset: Dataset, seed: int, split: str, options: Mapping[str, Any]) -> Outcome:
     """Continuations of a part's beginnings by one decoder: diversity of words, coherence, isotropy."""
-    encoder = story_model()
-    model = language_model(encoder)
-    texts = dataset.part(split).fields["text"]
-    # The model was trained on stories that a space stands before.
-    beginnings = [beginning(encoder, f" {text}", 256 - NEW) for text in texts]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        written = continued(model, beginnings, NEW, **DECODERS[options["decoder"]])
-    whole = [[*before, *after] for before, after in zip(beginnings, written, strict=True)]
-    found = states_and_log_probabilities(model, whole)
-    likely = coherence([p[-len(after) :].numpy() for (_, p), after in zip(found, written, strict=True)])
-    spread = isotropy([states for states, _ in found])
-    words = diversity([encoder.tokenizer.decode(after).split() for after in written])
-    return Outcome(
-        "diversity",
-        "diversity",
-        "texts",
-        {**words.columns, **likely.columns, **spread.columns},
-        means=likely.means,
-        metrics={**words.metrics, **spread.metrics},
-        swapped=(*words.swapped, *spread.swapped, *likely.means),
-        names=list(texts),
-        higher=words.higher,
-    )
+    return continued_stories(dataset, seed, split, **DECODERS[options["decoder"]])
 
 
 DECODERS: dict[str, dict[str, Any]] = {
@@ -119,7 +87,7 @@ CLAIM = Claim(
 def recipe() -> Recipe:
     """A causal language model from a local folder, and its continuations."""
     return Recipe(
-        name="contrastive_decoding",
+        name="contrastive_search_decoding",
         encoder=Use("pretrained", {"pooling": "last"}),
         stages=(Decode("continue", Use("continuations")),),
         data="texts",
