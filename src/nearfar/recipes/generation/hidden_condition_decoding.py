@@ -131,6 +131,8 @@ CLAIM = Claim(
     "(a third party's note)",
     scale="a model of two layers trained from scratch on 120 made-up facts of one token each, popular ones seen 100 or 10 times and "
     "rare ones 10 times; the hidden condition is given, not detected",
+    reading="the overshadowing is there and the contrast takes more than half of it away, seven points of thirteen "
+    "with p = 0.002; the intervals lie above zero, and not wholly above the margin",
 )
 
 

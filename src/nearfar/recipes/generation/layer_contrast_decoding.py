@@ -98,6 +98,8 @@ CLAIM = Claim(
     source="the abstract: LLaMA models 12 to 17 points more truthful on TruthfulQA",
     scale="a model of five layers and 0.9 million weights over characters, 128 questions (32 beginnings made from templates, four ways "
     "to ask), the name that the beginning gives, the half of the layers chosen on the dev part",
+    reading="nothing to be seen: one or two stories of 128 more. A small model of characters holds hardly any facts "
+    "that late layers could add",
 )
 
 

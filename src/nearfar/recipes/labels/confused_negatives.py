@@ -111,4 +111,6 @@ CLAIM = Claim(
     source="the abstract: improves all methods on four sets of pictures with rare values (the tables were not seen)",
     scale="some 300 digits as rows of 64 numbers, turned by angles from -45 to 45 degrees that are the values, the large ones rare (a twentieth as many at the end); "
     "measured where all are equally frequent; a perceptron of 32 dimensions; what is told is the share of the error of always saying the median that is saved",
+    reading="the regression alone is better by a hundredth, in all and where values are rare: pairs that are confused "
+    "are few once the errors are small, and pushing them apart takes from the map that foretells",
 )
