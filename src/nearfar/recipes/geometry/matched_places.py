@@ -37,7 +37,7 @@ from nearfar.core.stage import Fit, Measure
 from nearfar.core.use import Use
 from nearfar.data.dataset import Dataset
 from nearfar.measures.dense_effects import maps
-from nearfar.probes.knn import knn
+from nearfar.probes.linear_probe import linear_probe
 
 CARD = Card(
     name="matched_places",
@@ -110,10 +110,10 @@ def whole_pictures() -> Recipe:
 
 
 def trial(recipe: Recipe, dataset: Dataset, seed: int, split: str, _: Mapping[str, Any]) -> dict[str, float]:
-    """Whether the nearest digits of training canvases tell which one a digit is; and the figures of the space of places."""
+    """Whether planes tell which one a digit is, from the mean of its places; and the figures of the space of places."""
     model = trained(replace(recipe, stages=recipe.fits), dataset, seed)
     known, asked = (_digits(model, part) for part in (dataset.train, dataset.part(split)))
-    accuracy = knn(*asked, train=known).figure("accuracy")
+    accuracy = linear_probe(*asked, train=known).figure("accuracy")
     return {"accuracy": accuracy} | measured(Use("dense_effects"), model, dataset, split).figures()
 
 
@@ -154,12 +154,14 @@ CLAIM = Claim(
         "encoder.width": 8,
         "encoder.stages": 3,
         "fit.batch_size": 16,
-        "fit.epochs": 3,
+        "fit.epochs": 2,
+        "objective.temperature": 0.2,
         "x.views": VIEW,
     },
-    tune={"objective.temperature": (0.1, 0.2), "fit.learning_rate": (1e-3, 3e-3)},
+    tune={"fit.learning_rate": (3e-4, 1e-3)},
     source="the abstract: dense contrast is better for dense prediction, and what makes a right positive pair of places is found and "
     "shown; the paper's scalar that relates alignment and uniformity to performance was not seen and is not tried",
-    scale="600 canvases of 24 x 24 pixels with two to four digits, maps of 6 x 6 places, three passes, windows of 0.4 to 1 for views; a digit is the "
-    "mean of the places under it, told by its 20 nearest; alignment and uniformity of places are reported beside it",
+    scale="600 canvases of 24 x 24 pixels with two to four digits, maps of 6 x 6 places, two passes, windows of 0.4 to 1 for views; a "
+    "linear classifier of the mean vector of the places under a digit, which on the dev part finds more (0.53) in random weights than in "
+    "any arm; alignment and uniformity of places are reported beside it",
 )
