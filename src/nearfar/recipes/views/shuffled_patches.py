@@ -130,4 +130,7 @@ CLAIM = Claim(
     "earlier methods that see each batch once; that both losses together are best is the ablation, from memory",
     scale="a network of 25,000 weights, projector included, a thousand digits at 12 x 12 pixels, montages of four patches of 6, bags of 16 pictures, 64 pictures "
     "a step; windows are the only views, tuned in all arms alike; nearest neighbours for a linear classifier",
+    reading="twelve points below SimCLR with as many pixels; telling the place adds three, as the paper says, not "
+    "surely beyond the margin. A patch of a digit of 8 x 8 pixels is some strokes that many digits share, "
+    "where a patch of a photograph shows a thing",
 )
