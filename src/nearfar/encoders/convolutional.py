@@ -16,17 +16,11 @@ of at least 4 channels, 32 groups at most; the 3 x 3 stem for small images, SimC
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 from torch import Tensor
 
 from nearfar.core.card import Card
 from nearfar.core.rows import Rows
-from nearfar.core.seeding import seeded
-from nearfar.encoders.shared.image_encoder import scale_of, stored_setup
-from nearfar.encoders.shared.residual_network import ResidualNetwork, ResidualSetup
-from nearfar.encoders.shared.settings import stored
+from nearfar.encoders.shared.residual_network import ResidualNetwork
 
 CARD = Card(
     name="convolutional",
@@ -40,41 +34,6 @@ CARD = Card(
 class Convolutional(ResidualNetwork):
     """Images to vectors, see the file's text. `fit` makes one."""
 
-    @classmethod
-    def fit(
-        cls,
-        records: Mapping[str, Sequence[Any]],
-        *,
-        width: int = 32,
-        depth: int = 1,
-        stages: int = 3,
-        size: int = 32,
-        channels: int = 3,
-        dimension: int | None = None,
-        seed: int = 0,
-    ) -> Convolutional:
-        """An encoder with random weights, and the mean and deviation of a sample of the images of all sides.
-
-        width      channels of the first stage
-        depth      residual blocks in a stage
-        stages     of halved sides and doubled channels
-        size       pixels: images are cropped to a square and resized to this (see nearfar.core.images)
-        channels   3 for colours, 1 for grey
-        dimension  length of a vector; None: width * 2 ** (stages - 1), without a linear map
-
-        Raises UsageError for settings that make no sense, DataError if no image can be read.
-        """
-        setup = ResidualSetup(width, depth, stages, dimension, size=size, channels=channels)
-        scale = scale_of(records, size, channels)
-        with seeded(seed):
-            return cls(setup, scale)
-
     def forward(self, inputs: Tensor, side: str = "query") -> Rows:
         """One row an image: vectors [n dimension], of bytes or of floats 0 to 1 [n c h w], of any height and width."""
         return Rows(self.pooled(self.features(inputs)))
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Convolutional:
-        """The same architecture with fresh weights. Raises DataError if the configuration makes no sense."""
-        with stored("a convolutional encoder"):
-            return cls(*stored_setup(ResidualSetup, config))

@@ -11,18 +11,12 @@ Source: the network of `convolutional`; vectors of places as in dense contrast (
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from nearfar.core.card import Card
 from nearfar.core.rows import Rows
-from nearfar.core.seeding import seeded
-from nearfar.encoders.shared.image_encoder import scale_of, stored_setup
-from nearfar.encoders.shared.residual_network import ResidualNetwork, ResidualSetup
-from nearfar.encoders.shared.settings import stored
+from nearfar.encoders.shared.residual_network import ResidualNetwork
 
 CARD = Card(
     name="place_network",
@@ -37,30 +31,6 @@ PLACES = "places"  # the side that is asked for rows of places
 
 class PlaceNetwork(ResidualNetwork):
     """Images to vectors of their places, see the file's text. `fit` makes one."""
-
-    @classmethod
-    def fit(
-        cls,
-        records: Mapping[str, Sequence[Any]],
-        *,
-        width: int = 32,
-        depth: int = 1,
-        stages: int = 3,
-        size: int = 32,
-        channels: int = 3,
-        dimension: int | None = None,
-        seed: int = 0,
-    ) -> PlaceNetwork:
-        """An encoder with random weights, and the mean and deviation of a sample of the images of all sides.
-
-        The settings are those of `convolutional`; a map of images of `size` pixels has size / 2 ** (stages - 1) places a side.
-
-        Raises UsageError for settings that make no sense, DataError if no image can be read.
-        """
-        setup = ResidualSetup(width, depth, stages, dimension, size=size, channels=channels)
-        scale = scale_of(records, size, channels)
-        with seeded(seed):
-            return cls(setup, scale)
 
     def forward(self, inputs: Tensor, side: str = "query") -> Rows:
         """One row an image, or of the side "places" one a place, image by image."""
@@ -77,9 +47,3 @@ class PlaceNetwork(ResidualNetwork):
             "cell": cell.repeat(n),
         }
         return Rows(vectors, columns)
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> PlaceNetwork:
-        """The same architecture with fresh weights. Raises DataError if the configuration makes no sense."""
-        with stored("a place network"):
-            return cls(*stored_setup(ResidualSetup, config))

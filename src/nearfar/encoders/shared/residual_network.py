@@ -11,14 +11,17 @@ Group norm, so that a picture's map does not depend on its batch mates; see `con
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nearfar.encoders.shared.image_encoder import ImageEncoder, PictureSetup, Scale
-from nearfar.encoders.shared.settings import MAX_WIDTH, check_sizes
+from nearfar.core.seeding import seeded
+from nearfar.encoders.shared.image_encoder import ImageEncoder, PictureSetup, Scale, scale_of, stored_setup
+from nearfar.encoders.shared.settings import MAX_WIDTH, check_sizes, stored
 
 SMALL = 64  # pixels: up to here every pixel is looked at from the start
 
@@ -48,7 +51,7 @@ class ResidualSetup(PictureSetup):
 
 
 class ResidualNetwork(ImageEncoder):
-    """The frame: an encoder adds `fit`, `from_config` and `forward`, which makes rows of `features`."""
+    """The frame: an encoder adds `forward`, which makes rows of `features`; with more settings, `fit` and `from_config` of its own."""
 
     setup: ResidualSetup
 
@@ -73,6 +76,41 @@ class ResidualNetwork(ImageEncoder):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    @classmethod
+    def fit(
+        cls,
+        records: Mapping[str, Sequence[Any]],
+        *,
+        width: int = 32,
+        depth: int = 1,
+        stages: int = 3,
+        size: int = 32,
+        channels: int = 3,
+        dimension: int | None = None,
+        seed: int = 0,
+    ) -> Self:
+        """An encoder with random weights, and the mean and deviation of a sample of the images of all sides.
+
+        width      channels of the first stage
+        depth      residual blocks in a stage
+        stages     of halved sides and doubled channels
+        size       pixels: images are cropped to a square and resized to this (see nearfar.core.images)
+        channels   3 for colours, 1 for grey
+        dimension  length of a vector; None: width * 2 ** (stages - 1), without a linear map
+
+        Raises UsageError for settings that make no sense, DataError if no image can be read.
+        """
+        setup = ResidualSetup(width, depth, stages, dimension, size=size, channels=channels)
+        scale = scale_of(records, size, channels)
+        with seeded(seed):
+            return cls(setup, scale)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """The same architecture with fresh weights. Raises DataError if the configuration makes no sense."""
+        with stored("a residual network"):
+            return cls(*stored_setup(ResidualSetup, config))
 
     def features(self, inputs: Tensor) -> Tensor:
         """The map [n d h w] before `linear`, of bytes or of floats 0 to 1 [n c h w], of any height and width."""

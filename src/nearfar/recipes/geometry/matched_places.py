@@ -38,6 +38,7 @@ from nearfar.core.use import Use
 from nearfar.data.dataset import Dataset
 from nearfar.measures.dense_effects import maps
 from nearfar.probes.linear_probe import linear_probe
+from nearfar.recipes.image.image_views import VIEWS
 
 CARD = Card(
     name="matched_places",
@@ -50,14 +51,6 @@ CARD = Card(
 
 SMOKE = Smoke(
     "images", {"encoder.size": 8, "encoder.width": 8, "encoder.stages": 2, "fit.batch_size": 8, "fit.epochs": 1}
-)
-
-VIEWS = (
-    Use("random_resized_crop"),
-    Use("horizontal_flip"),
-    Use("colour_jitter", {"strength": 0.5}),
-    Use("greyscale"),
-    Use("gaussian_blur", {"sigma": (0.1, 0.3)}),
 )
 
 

@@ -34,6 +34,7 @@ from nearfar.core.use import Use
 from nearfar.data.dataset import Dataset
 from nearfar.measures.shared import encoded
 from nearfar.probes.transported_prototypes import transported_prototypes
+from nearfar.recipes.views.momentum_contrast import VIEWS
 
 CARD = Card(
     name="clustered_neighbours",
@@ -55,14 +56,6 @@ SMOKE = Smoke(
         "fit.batch_size": 16,
         "fit.epochs": 2,
     },
-)
-
-VIEWS = (
-    Use("random_resized_crop", {"area": (0.2, 1.0)}),
-    Use("colour_jitter", {"strength": 0.5}),
-    Use("greyscale"),
-    Use("gaussian_blur", {"sigma": (0.1, 0.3)}),
-    Use("horizontal_flip"),
 )
 
 

@@ -34,6 +34,7 @@ from nearfar.edits.hardest_positive import hardest_positive
 from nearfar.objectives.composed import Objective
 from nearfar.objectives.info_nce_inside import info_nce_inside
 from nearfar.objectives.scored import Scored
+from nearfar.recipes.views.momentum_contrast import VIEWS
 
 CARD = Card(
     name="propagated_positives",
@@ -57,14 +58,6 @@ SMOKE = Smoke(
 )
 
 POSITIVES = 50  # of those within three hops
-
-VIEWS = (
-    Use("random_resized_crop", {"area": (0.2, 1.0)}),
-    Use("colour_jitter", {"strength": 0.5}),
-    Use("greyscale"),
-    Use("gaussian_blur", {"sigma": (0.1, 0.3)}),
-    Use("horizontal_flip"),
-)
 
 
 def others_compete(queries: Columns, keys: Columns) -> Block:
