@@ -23,7 +23,16 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+import torch
 from measure import RECORDS, Record
+
+from nearfar.claims.found import found, with_claims
+from nearfar.claims.trial import dataset_of, measured, trained, untrained
+from nearfar.core.parts import RECIPES, find, parts
+from nearfar.core.recipe import Recipe
+from nearfar.core.stage import Decode, Measure
+from nearfar.core.tree import leaves, override
+from nearfar.core.use import Use
 
 SEEDS, DEV_SEED = 10, 1000
 KEY = ("method", "learning_rate", "split", "seed")
@@ -89,14 +98,9 @@ class Unfit(Exception):
     """Why a recipe does not take part."""
 
 
-def on_common_ground(name: str, shared: Comparison, columns: set[str]) -> Any:
+def on_common_ground(name: str, shared: Comparison, columns: set[str]) -> Recipe:
     """The recipe with its claim's own settings, and what is common set over them. Raises Unfit."""
-    from nearfar.core.recipe import Recipe
-    from nearfar.core.tree import leaves, override
-    from nearfar.core.use import Use
-
     recipe = own_recipe(name)
-    assert isinstance(recipe, Recipe)
     if {feed.field for feed in recipe.streams} != {shared.reads}:
         raise Unfit("reads other records")
     if recipe.towers or any(feed.tower != "encoder" for feed in recipe.streams):
@@ -111,7 +115,9 @@ def on_common_ground(name: str, shared: Comparison, columns: set[str]) -> Any:
     told = leaves(recipe)
     recipe = replace(recipe, encoder=Use(*shared.encoder))
     streams = tuple(replace(feed, views=_views(feed.views, shared)) for feed in recipe.streams)
-    recipe = replace(recipe, streams=streams)
+    # What a recipe measures by itself, on records that it holds out, is not asked for here.
+    stages = tuple(stage for stage in recipe.stages if not isinstance(stage, (Measure, Decode)))
+    recipe = replace(recipe, streams=streams, stages=stages)
     # Passes of several stages keep their proportions; a look is one row of one record through the encoder.
     passes = sum(float(fit.epochs) for fit in recipe.fits)
     at_once = sum(feed.copies for feed in recipe.streams)
@@ -123,11 +129,8 @@ def on_common_ground(name: str, shared: Comparison, columns: set[str]) -> Any:
     return recipe
 
 
-def own_recipe(name: str) -> Any:
+def own_recipe(name: str) -> Recipe:
     """The recipe, with what its claim's own arm sets; of a recipe without a claim, as it is."""
-    from nearfar.claims.found import found, with_claims
-    from nearfar.core.parts import RECIPES, find
-
     if name not in with_claims():
         return find(name, RECIPES).load()()
     made = found(name)
@@ -139,8 +142,6 @@ def own_recipe(name: str) -> Any:
 
 def _views(views: Sequence[Any], shared: Comparison) -> tuple[Any, ...]:
     """What is common of a method's views: colours, blur and mirrors say nothing of digits. Raises Unfit where nothing is."""
-    from nearfar.core.use import Use
-
     if not shared.views:
         return tuple(views)
     uses = [view if isinstance(view, Use) else Use(view) for view in views if isinstance(view, (str, Use))]
@@ -155,8 +156,6 @@ def _views(views: Sequence[Any], shared: Comparison) -> tuple[Any, ...]:
 
 def methods(shared: Comparison, columns: set[str]) -> tuple[list[str], dict[str, str]]:
     """Names of the recipes that take part, and why others that are for such data do not."""
-    from nearfar.core.parts import RECIPES, parts
-
     kind = {"image": "images", "text": "texts"}[shared.reads]
     fit, unfit = [], {}
     for part in parts(RECIPES, with_announced=False):
@@ -176,16 +175,12 @@ def methods(shared: Comparison, columns: set[str]) -> tuple[list[str], dict[str,
 
 def trial(shared: Comparison, method: str, rate: float, split: str, seed: int) -> dict[str, Any]:
     """Train and measure: the figures, and the seconds of processor time that the training took."""
-    from nearfar.claims.trial import dataset_of, measured, trained
-    from nearfar.core.tree import override
-    from nearfar.core.use import Use
-
     dataset = dataset_of(shared.dataset)
     recipe = on_common_ground(shared.base if method == UNTRAINED else method, shared, set(dataset.train.columns))
     for fit in recipe.fits:
-        recipe = override(recipe, f"{fit.name}.learning_rate={0.0 if method == UNTRAINED else rate}")
+        recipe = override(recipe, f"{fit.name}.learning_rate={rate}")
     started = time.process_time()
-    model = trained(recipe, dataset, seed)
+    model = (untrained if method == UNTRAINED else trained)(recipe, dataset, seed)
     seconds = time.process_time() - started
     figures = {
         name: measured(Use(name), model, dataset, split).figure(figure) for name, figure in shared.measures.items()
@@ -195,8 +190,6 @@ def trial(shared: Comparison, method: str, rate: float, split: str, seed: int) -
 
 
 def _one_thread() -> None:
-    import torch
-
     torch.set_num_threads(1)
 
 
@@ -207,7 +200,7 @@ def run_all(pool: ProcessPoolExecutor, record: Record, shared: Comparison, trial
     for number, done in enumerate(as_completed(going), 1):
         try:
             row = done.result()
-        except Exception as error:
+        except Exception as error:  # whatever it is: of a thousand trials, which one failed must be told
             raise SystemExit(f"{going[done]} failed: {error}") from error
         record.add([row])
         shown = ", ".join(f"{name} {value:.3f}" for name, value in row["figures"].items())
@@ -237,8 +230,6 @@ def main() -> None:
     parser.add_argument("--fresh", action="store_true", help="forget what is stored")
     given = parser.parse_args()
     shared = COMPARISONS[given.comparison]
-    from nearfar.claims.trial import dataset_of
-
     names, unfit = methods(shared, set(dataset_of(shared.dataset).train.columns))
     seeds = range(1 if given.quick else SEEDS)
     if given.quick:

@@ -48,7 +48,11 @@ def test_every_page(part):
         assert part.name in shown
         assert part.card.summary in " ".join(shown.split())
     assert data["name"] == part.name
-    assert data["signature"].startswith((f"{part.attribute}(", f"{part.attribute} = "))
+    fits = inspect.ismethod(
+        getattr(getattr(nearfar, part.attribute, None), "fit", None)
+    )  # a classmethod: what its users call
+    begins = (f"{part.attribute}.fit(",) if fits else (f"{part.attribute}(", f"{part.attribute} = ")
+    assert data["signature"].startswith(begins)
 
 
 def test_signature_is_that_of_the_function():
@@ -156,3 +160,20 @@ def test_every_arxiv_paper_that_a_part_names_is_in_the_papers_file():
     assert named
     assert named <= set(citation.known_papers())
     assert all(p.title and p.author and p.year for p in citation.known_papers().values())
+
+
+def test_the_page_of_a_class_says_what_it_is_made_by(tmp_path):
+    """Its settings are those of `fit`, its own or that of a base, in the same file or another one."""
+    for name in ("convolutional", "place_network", "static", "gru"):
+        part = find(name, "encoders")
+        fit = getattr(nearfar, part.attribute).fit
+        shown = page.as_text(part)
+        assert f"{part.attribute}.fit(" in shown
+        for setting in inspect.signature(fit).parameters:
+            assert re.search(rf"^ +{setting}: ", shown, re.MULTILINE), (name, setting)
+        assert inspect.getdoc(fit).partition("\n")[0] in shown
+    text = "class Base:\n    @classmethod\n    def fit(cls, size=3):\n        'A small one.'\n\nclass made(Base):\n    'It.'\n"
+    about = source.describe(made(tmp_path, text))
+    assert (about.signature, about.prose) == ("made.fit(size=3) -> made", "It.\n\nmade.fit: A small one.")
+    plain = "class made:\n    'It.'\n    def __init__(self, size): pass\n    def fit(self, x): pass\n"
+    assert source.describe(made(tmp_path, plain.replace("made", "other"), "other")).signature == "other(size)"

@@ -1,6 +1,7 @@
 """Claims: what is expected is read right, verdicts are right, trials are paired, tuned on the dev part alone, stored and resumed."""
 
 import json
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -13,9 +14,12 @@ from nearfar.claims.judge import judged, overall
 from nearfar.claims.record import ClaimRecord, read_record
 from nearfar.claims.run import DEV_SEED, OutOfTime, processes, run_claim
 from nearfar.claims.table import claim_rows
-from nearfar.claims.trial import run_trial
+from nearfar.claims.trial import dataset_of, run_trial, trained, untrained
 from nearfar.cli.main import main
 from nearfar.core.errors import UsageError
+from nearfar.core.parts import RECIPES, find
+from nearfar.core.tree import override
+from nearfar.data.dataset import Dataset
 
 METHOD = '''
 """A method of somebody's own."""
@@ -277,6 +281,11 @@ def test_trials_in_processes_and_on_the_command_line(tmp_path, monkeypatch, caps
     shown = capsys.readouterr().out
     assert "mine: reproduced" in shown
     assert "ours > rival: +0.4" in shown or "ours > rival: +0.5" in shown
+    assert "reading" not in shown
+    text = Path(path).read_text()
+    Path(path).write_text(text.replace("trial=trial,", 'trial=trial, reading="as the paper says",'))
+    assert main(["claim", "./mine.py", "--workers", "2", "--quiet"]) == 0
+    assert capsys.readouterr().out == shown + "  reading: as the paper says\n", "a reading voids no record"
     inside = run_claim(found(path), tmp_path / "serial", serial)
     assert json.loads((tmp_path / "claims/results/mine.json").read_text())["comparisons"] == [
         dict(c) for c in inside.comparisons
@@ -304,3 +313,30 @@ def test_the_false_discovery_rate_over_claims():
     rows = claim_rows({str(i): record(str(i), value) for i, value in enumerate(p)} | {"e": record("e", 0.5, "=")})
     assert [row.q for row in rows[:-1]] == pytest.approx(stats.false_discovery_control(p))
     assert rows[-1].q is None, "an equivalence tests no difference"
+
+
+def test_untrained_is_where_a_training_begins():
+    recipe = override(with_settings("image_views"), "fit.epochs=1")
+    small = dataset_of("digits")
+    records = Dataset("some", {"train": small.train.take(range(64))})
+    begun = untrained(recipe, records, 3)
+    still = replace(recipe, stages=(replace(recipe.fits[0], learning_rate=1e-30),))
+    pictures = records.train.many("image", range(8))
+    vectors = begun.encode(pictures, side="image")
+    assert np.allclose(vectors, trained(still, records, 3).encode(pictures, side="image"), atol=1e-6)
+    assert not np.allclose(vectors, untrained(recipe, records, 4).encode(pictures, side="image"), atol=1e-2)
+    assert not np.allclose(vectors, trained(recipe, records, 3).encode(pictures, side="image"), atol=1e-2)
+
+
+def with_settings(name):
+    """A recipe for pictures, small."""
+    recipe = find(name, RECIPES).load()()
+    for setting in (
+        "encoder.size=8",
+        "encoder.channels=1",
+        "encoder.width=8",
+        "fit.batch_size=16",
+        "fit.learning_rate=0.01",
+    ):
+        recipe = override(recipe, setting)
+    return recipe

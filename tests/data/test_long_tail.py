@@ -21,6 +21,12 @@ def test_no_class_is_larger_than_the_smallest_one_was():
     assert np.bincount(label[long_tail(label, 1.0)]).tolist() == [8, 8]
 
 
+def test_the_largest_class_may_be_told():
+    assert sorted(np.bincount(LABEL[long_tail(LABEL, 4.0, largest=16)]).tolist()) == [4, 6, 10, 16]
+    with pytest.raises(UsageError, match="smallest there is has 30"):
+        long_tail(LABEL, 4.0, largest=31)
+
+
 def test_the_seed_draws_the_order_of_the_classes():
     largest = {int(np.bincount(LABEL[long_tail(LABEL, 9.0, seed)]).argmax()) for seed in range(20)}
     assert largest == {0, 1, 2, 3}

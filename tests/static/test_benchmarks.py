@@ -1,15 +1,12 @@
 """The benchmark programs measure what they say, and docs/benchmarks.md is what the stored records give. No timing is judged here."""
 
 import copy
-import functools
-import importlib.util
 import itertools
 import json
 import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,23 +15,9 @@ import transformers
 from torch.utils.flop_counter import FlopCounterMode
 
 import tiny_models
+from programs import ROOT, module
 
-ROOT = Path(__file__).parents[2]
 PROGRAMS = ROOT / "benchmarks"
-
-
-@functools.cache
-def module(name, folder="benchmarks"):
-    """A program of the folder, as it finds its neighbours when it is run."""
-    if str(ROOT / folder) not in sys.path:
-        sys.path.append(str(ROOT / folder))
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, ROOT / folder / f"{name}.py")
-    made = importlib.util.module_from_spec(spec)
-    sys.modules[name] = made  # dataclasses look themselves up there
-    spec.loader.exec_module(made)
-    return made
 
 
 @pytest.fixture

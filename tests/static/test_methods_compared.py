@@ -1,20 +1,14 @@
 """The comparison of methods is fair in what it fixes, and its pages are what the stored records give."""
 
 import copy
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-for folder in ("benchmarks", "docs"):
-    if str(ROOT / folder) not in sys.path:
-        sys.path.append(str(ROOT / folder))
+from nearfar.data.dataset import Dataset
+from programs import module
 
-import compared  # noqa: E402
-import methods  # noqa: E402
-
+compared, methods = module("compared", "docs"), module("methods")
 COLUMNS = {"images": {"label"}, "sentences": set()}
 
 
@@ -32,6 +26,22 @@ def test_all_methods_have_the_same_budget_encoder_and_views(comparison):
         for view in (view for feed in recipe.streams for view in feed.views if comparison == "images"):
             assert view.part == "random_resized_crop", name
             assert "size" in view.options or view.options["area"] == (0.4, 1.0), name
+
+
+def test_trials_of_methods_of_every_build(monkeypatch):
+    """Stages that measure, several fits with a column in between, a teacher, small crops: each of them trains and is measured."""
+    shared = replace(methods.COMPARISONS["images"], looks=6.0, batch=8, measures={"knn_accuracy": "accuracy"})
+    whole = methods.dataset_of("digits")
+    few = Dataset("few", {"train": whole.train.take(range(64)), "dev": whole.part("dev").take(range(20))})
+    monkeypatch.setattr(methods, "dataset_of", lambda name: few)
+    figures = {}
+    built = ("moderate_temperature", "balanced_subclasses", "momentum_contrast", "swapped_assignments")
+    for name in (methods.UNTRAINED, shared.base, *built):
+        row = methods.trial(shared, name, 1e-2, "dev", 0)
+        assert set(row["figures"]) == set(shared.measures), name
+        figures[name] = tuple(row["figures"].values())
+        assert all(0 < value <= 1 for value in figures[name]), name
+    assert len(set(figures.values())) > 3, "methods differ"
 
 
 def test_a_method_that_needs_more_is_told_with_what_it_needs():

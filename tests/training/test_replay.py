@@ -163,4 +163,6 @@ def test_what_makes_no_tasks_is_refused():
         replaying(replace(small(), objective=replace(recipe().objective, keys="queue")), records)
     with pytest.raises(UsageError, match="without keys"):
         replaying(replace(small(), objective=nf.vicreg), records)
+    with pytest.raises(UsageError, match="each record by itself"):
+        replaying(replace(small(), streams=tuple(replace(feed, mix=1.0) for feed in small().streams)), records)
     assert Replay().gain(17) == 1

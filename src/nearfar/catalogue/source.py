@@ -46,8 +46,13 @@ def describe(part: Part) -> Description:
     """Read the file of a part. Raises UsageError, naming the file, if it cannot be read."""
     tree = _parsed(part.file)
     node, doc = defined(tree, part.attribute)
+    made_by = _class_method(tree, node, "fit") if isinstance(node, ast.ClassDef) else None
     prose, example = split_example(doc)
     text = "" if part.kind == FACE_KIND else (ast.get_docstring(tree) or "")
+    if made_by is not None:
+        call = _call(f"{part.attribute}.fit", _arguments(made_by.args, skip_self=True), f" -> {part.attribute}")
+        settings, _ = split_example(ast.get_docstring(made_by) or "")
+        return Description(part, text, call, f"{prose}\n\n{part.attribute}.fit: {settings}", example)
     return Description(part, text, signature(node) if node else "", prose, example)
 
 
@@ -76,10 +81,31 @@ def signature(node: Definition) -> str:
     else:
         arguments = _arguments(node.args)
         result = f" -> {ast.unparse(node.returns)}" if node.returns else ""
-    line = f"{node.name}({', '.join(arguments)}){result}"
+    return _call(node.name, arguments, result)
+
+
+def _call(name: str, arguments: list[str], result: str) -> str:
+    line = f"{name}({', '.join(arguments)}){result}"
     if len(line) <= 100:
         return line
-    return f"{node.name}(\n" + "".join(f"    {argument},\n" for argument in arguments) + f"){result}"
+    return f"{name}(\n" + "".join(f"    {argument},\n" for argument in arguments) + f"){result}"
+
+
+def _class_method(tree: ast.Module, node: ast.ClassDef, name: str) -> ast.FunctionDef | None:
+    """The classmethod of a class, or of the first base that has it; bases stand in the same file or are imported from this package."""
+    for member in node.body:
+        if isinstance(member, ast.FunctionDef) and member.name == name:
+            return member if "classmethod" in map(ast.unparse, member.decorator_list) else None
+    for base in node.bases:
+        word, home = ast.unparse(base), tree
+        for statement in tree.body:
+            if isinstance(statement, ast.ImportFrom) and word in {alias.name for alias in statement.names}:
+                path = PACKAGE.parent.joinpath(*(statement.module or "").split(".")).with_suffix(".py")
+                home = _parsed(str(path)) if path.is_file() else ast.Module([], [])
+        found, _ = defined(home, word)
+        if isinstance(found, ast.ClassDef) and (method := _class_method(home, found, name)) is not None:
+            return method
+    return None
 
 
 def _arguments(arguments: ast.arguments, skip_self: bool = False) -> list[str]:

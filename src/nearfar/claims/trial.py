@@ -10,7 +10,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -26,6 +26,7 @@ from nearfar.core.use import Use
 from nearfar.data.dataset import Dataset
 from nearfar.probes.outcome import Outcome
 from nearfar.training.options import options
+from nearfar.training.prepare import model_of, towers_of
 from nearfar.training.train import Trained, train_run
 
 
@@ -107,6 +108,12 @@ def trained_run(recipe: Recipe, dataset: Dataset, seed: int) -> Trained:
             "ignore", RuntimeWarning
         )  # findings of the doctor: a claim's weak arm is meant to be weak
         return train_run(recipe, dataset.train, out=f"{folder}/run", settings=("held_out=0.0",), seed=seed)
+
+
+def untrained(recipe: Recipe, dataset: Dataset, seed: int) -> Model:
+    """The model before it has learned anything, with the weights that a training with this seed begins at."""
+    recipe = replace(recipe, seed=seed)
+    return model_of(recipe, towers_of(recipe, dataset.train)[0]).eval()
 
 
 def measured(measure: Use, model: Any, dataset: Dataset, split: str) -> Outcome:

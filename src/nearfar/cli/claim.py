@@ -6,12 +6,13 @@ import argparse
 import os
 import re
 import sys
+import textwrap
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nearfar.cli.arguments import add_json, add_quiet
-from nearfar.cli.terminal import bold, print_json
+from nearfar.cli.terminal import bold, print_json, width
 
 if TYPE_CHECKING:
     from nearfar.claims.record import ClaimRecord
@@ -68,14 +69,14 @@ def run(args: argparse.Namespace) -> int:
                 continue
             records.append(record)
             if not args.json:
-                print(as_text(record))
+                print(as_text(record, made.claim.reading, width()))
     if args.json:
         print_json({"claims": [about(record) for record in records]})
     return 0 if failed is None else failed.exit_code
 
 
-def as_text(record: ClaimRecord) -> str:
-    """What came out, for a person."""
+def as_text(record: ClaimRecord, reading: str = "", columns: int = 100) -> str:
+    """What came out, for a person, and what the recipe makes of it."""
     from nearfar.claims.run import MOST_SECONDS, slowest
     from nearfar.claims.table import difference
 
@@ -83,7 +84,7 @@ def as_text(record: ClaimRecord) -> str:
     lines = [
         f"{bold(record.name)}: {record.verdict}" + (" at this scale" if record.verdict == "not reproduced" else "")
     ]
-    lines += [f"  {record.claim['text']}", f"  {record.metric} on {record.claim['data']}: {arms}"]
+    lines += [_filled(record.claim["text"], columns), f"  {record.metric} on {record.claim['data']}: {arms}"]
     for one in record.comparisons:
         unit = "seeds" if record.claim["unit"] == "seed" else "items"
         lines.append(f"  {difference(one)} (95 %, {one['n']:,} {unit}, p = {one['p_value']:.2g}): {one['verdict']}")
@@ -97,7 +98,13 @@ def as_text(record: ClaimRecord) -> str:
             else ""
         )
     )
+    if reading and record.verdict:
+        lines.append(_filled(f"reading: {reading}", columns))
     return "\n".join(lines)
+
+
+def _filled(text: str, columns: int) -> str:
+    return textwrap.fill(text, columns, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
 
 
 def about(record: ClaimRecord) -> dict[str, Any]:

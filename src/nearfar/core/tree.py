@@ -59,7 +59,7 @@ def read_value(kind: Any, data: Any, where: str) -> Any:
         return data
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         return _read_dataclass(kind, data, where)
-    if origin in (tuple, list, Sequence):
+    if origin in (tuple, Sequence):
         if not isinstance(data, (list, tuple)):
             raise DataError(f"expected a list, found {data!r}", where=where, remedy="write [..., ...]")
         inner = args[0] if args else Any

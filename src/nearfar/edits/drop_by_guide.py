@@ -3,8 +3,8 @@
         n_ij = 0  where  g_ij > max_p g_ip - margin          g = cosine of the guide's vectors, a column of both tables
 
 A key that the guide holds nearer to the query than the positive itself is no negative. With several positives the one
-that the guide likes best counts; a row without a positive keeps all. A row's own keys, which carry no column, stay, and so do keys that belong to no record
-(noise, centroids), whose entry is not a number.
+that the guide likes best counts; a row without a positive keeps all. A row's own keys, which carry no column, stay, and so do
+keys that belong to no record (noise, centroids), whose entry is not a number.
 Kin: `drop_near_positive` asks the model itself; `relation.drop_negatives(alike(column, threshold))` has one threshold for all.
 Source: Solatorio 2024 (arXiv 2402.16829), GISTEmbed, margin 0. There queries are also contrasted with queries and documents with
 documents, with the query-document score of the guide as the limit; here every row's own positive is.

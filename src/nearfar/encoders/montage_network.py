@@ -29,8 +29,7 @@ from nearfar.core.draws import Draws
 from nearfar.core.errors import DataError, UsageError
 from nearfar.core.images import images
 from nearfar.core.rows import Rows
-from nearfar.core.seeding import seeded
-from nearfar.encoders.shared.image_encoder import Scale, scale_of, stored_setup
+from nearfar.encoders.shared.image_encoder import Scale, stored_setup
 from nearfar.encoders.shared.residual_network import ResidualNetwork, ResidualSetup
 from nearfar.encoders.shared.settings import stored, wrong
 
@@ -97,9 +96,7 @@ class MontageNetwork(ResidualNetwork):
         Raises UsageError for settings that make no sense, DataError if no picture can be read.
         """
         setup = _Setup(width, depth, stages, dimension, overlap, size=size, channels=channels)
-        scale = scale_of(records, size, channels)
-        with seeded(seed):
-            return cls(setup, scale)
+        return cls.drawn(setup, records, seed)
 
     def prepare(self, records: Sequence[Any]) -> Tensor:
         """Pictures as bytes [n c size size]; bags of m as their pieces [n 4m c piece piece], picture by picture.

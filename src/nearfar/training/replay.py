@@ -354,6 +354,13 @@ class Replaying:
 
 
 def _with_keys(recipe: Recipe, classes: Classes) -> Contrast:
+    for feed in recipe.streams:
+        if feed.mix:
+            raise UsageError(
+                "replay looks at each record by itself",
+                where=f"{feed.name}.mix",
+                remedy="leave it at 0, or train by Fit",
+            )
     if (
         not isinstance(recipe.objective, Contrast)
         or recipe.objective.keys is not None

@@ -101,8 +101,12 @@ class ResidualNetwork(ImageEncoder):
 
         Raises UsageError for settings that make no sense, DataError if no image can be read.
         """
-        setup = ResidualSetup(width, depth, stages, dimension, size=size, channels=channels)
-        scale = scale_of(records, size, channels)
+        return cls.drawn(ResidualSetup(width, depth, stages, dimension, size=size, channels=channels), records, seed)
+
+    @classmethod
+    def drawn(cls, setup: ResidualSetup, records: Mapping[str, Sequence[Any]], seed: int) -> Self:
+        """Random weights for a setup, and the scale of the images."""
+        scale = scale_of(records, setup.size, setup.channels)
         with seeded(seed):
             return cls(setup, scale)
 

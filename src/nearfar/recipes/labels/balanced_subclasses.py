@@ -35,7 +35,7 @@ from nearfar.core.smoke import Smoke
 from nearfar.core.stage import Refresh
 from nearfar.core.use import Use
 from nearfar.data.dataset import Dataset
-from nearfar.data.records import Records
+from nearfar.data.long_tail import long_tail
 from nearfar.measures.shared import encoded
 from nearfar.recipes.labels.labelled_views import recipe as labelled_views
 from nearfar.relations.labelled import labelled
@@ -100,20 +100,13 @@ def class_averaged() -> Recipe:
     return replace(ours, name="class_averaged", objective=averaged, columns=("label", "class_count"))
 
 
-def long_tailed(records: Records) -> Records:
-    """Class k of K keeps LARGEST * RATIO^(-k / (K - 1)) records, in their order; a column tells how many."""
-    label = records.columns["label"]
-    classes = np.unique(label)
-    sizes = np.round(LARGEST * RATIO ** -np.linspace(0, 1, len(classes))).astype(int)
-    kept = [np.flatnonzero(label == k)[:n] for k, n in zip(classes, sizes, strict=True)]
-    order = np.concatenate(kept).argsort()
-    count = np.concatenate([np.full(len(some), len(some)) for some in kept])[order]
-    return records.take(np.concatenate(kept)[order]).with_columns(class_count=count)
-
-
 def trial(recipe: Recipe, dataset: Dataset, seed: int, split: str, _: Mapping[str, Any]) -> dict[str, float]:
     """Accuracy of a linear classifier, in which all classes weigh alike, on the part; and that of the rare classes alone."""
-    unequal = Dataset(dataset.name, {**dataset.parts, "train": long_tailed(dataset.train)}, dataset.facts)
+    label = dataset.train.columns["label"]
+    kept = long_tail(label, RATIO, seed, LARGEST)
+    count = np.bincount(label[kept])[label[kept]]
+    train = dataset.train.take(kept).with_columns(class_count=count)
+    unequal = Dataset(dataset.name, {**dataset.parts, "train": train}, dataset.facts)
     model = trained(recipe, unequal, seed)
     train, part = (encoded(model, records) for records in (unequal.train, unequal.part(split)))
     mean, spread = train.mean(0), train.std(0) + 1e-6
