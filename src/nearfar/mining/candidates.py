@@ -8,10 +8,10 @@ from functools import cached_property
 import numpy as np
 
 from nearfar.core.errors import UsageError
+from nearfar.core.work_folder import WorkFolder
 from nearfar.maths.nearest_chunked import exact_scores, nearest_chunked
 from nearfar.mining.choice import Query
 from nearfar.mining.task import Task
-from nearfar.mining.work_folder import WorkFolder
 
 HELD = 2**22  # candidates held at once
 BLOCK = 2**24  # numbers of a block of document vectors: 64 MiB

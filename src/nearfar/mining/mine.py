@@ -33,6 +33,7 @@ import numpy as np
 
 from nearfar.core.errors import DataError, UsageError
 from nearfar.core.files import read_json, unwritable
+from nearfar.core.work_folder import WorkFolder
 from nearfar.data.bad_records import BadRecords
 from nearfar.data.lazy import lazy_pairs
 from nearfar.data.pairs import pairs
@@ -40,7 +41,6 @@ from nearfar.data.records import Records
 from nearfar.mining.candidates import candidates, guided
 from nearfar.mining.choice import COUNTS, Rules, sampled, window
 from nearfar.mining.task import Search, Task
-from nearfar.mining.work_folder import WorkFolder
 
 FORMAT, VERSION = "nearfar-mined", 1
 Progress = Callable[[int, int, str], None]

@@ -10,14 +10,16 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from nearfar.core.errors import DataError, UsageError
-from nearfar.core.files import ensure_directory, read_json, unwritable
+from nearfar.core.files import ensure_directory, read_json, umask, unwritable
 
 PLAN, FORMAT, VERSION = "plan.json", "nearfar-work", 1
 
@@ -60,18 +62,36 @@ class WorkFolder:
         """Whether a piece is finished."""
         return (self.path / name).exists()
 
-    def write(self, name: str, content: bytes | memoryview) -> None:
-        """Leave a piece, whole or not at all."""
-        temporary = self.path / f"{name}.unfinished"
+    @contextmanager
+    def writing(self, name: str) -> Iterator[IO[bytes]]:
+        """A file to write a piece into, which bears its name when the block ends without an error: whole or not at all."""
+        # A name of its own, for a scheduler may start the same work twice, and two writers must not mix their bytes.
+        temporary = None
         try:
-            with open(temporary, "wb") as file:
-                file.write(content)
+            handle, temporary = tempfile.mkstemp(dir=self.path, prefix=f"{name}.unfinished-")
+            with os.fdopen(handle, "wb") as file:
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
+            os.chmod(temporary, 0o666 & ~umask())  # mkstemp makes it private
             os.replace(temporary, self.path / name)
         except OSError as error:
-            temporary.unlink(missing_ok=True)  # gives back the room it took on a full disk
-            raise unwritable(temporary, error) from None
+            raise unwritable(self.path / name, error) from None
+        finally:
+            if temporary is not None:
+                Path(temporary).unlink(missing_ok=True)  # gives back the room it took on a full disk
+
+    def write(self, name: str, content: bytes | memoryview) -> None:
+        """Leave a piece, whole or not at all."""
+        with self.writing(name) as file:
+            file.write(content)
+
+    def publish(self, name: str, target: Path) -> None:
+        """Move a finished piece to where it is wanted, on the same disk; a file there is replaced."""
+        try:
+            os.replace(self.path / name, target)
+        except OSError as error:
+            raise unwritable(target, error) from None
 
     def write_array(self, name: str, values: np.ndarray) -> None:
         """Leave an array."""
