@@ -41,6 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--settings", dest="show_settings", action="store_true", help="show the settings and leave")
     parser.add_argument("--out", metavar="DIR", help="the run directory (runs/NAME-1, -2, ... unless given)")
     parser.add_argument("--seed", type=int, help="of all chance but for which records are held out (held_out_seed)")
+    parser.add_argument(
+        "--licence",
+        "--license",
+        metavar="ID",
+        help="of the model, for its page, such as apache-2.0 (unknown unless given)",
+    )
     parser.add_argument("--resume", metavar="RUN", help="go on with an interrupted run; recipe and data are its own")
     add_json(parser)
     add_quiet(parser)
@@ -77,6 +83,7 @@ def run(args: argparse.Namespace) -> int:
             resume=args.resume,
             on_bad=args.on_bad,
             bad_share=args.bad_share,
+            licence=args.licence,
             progress=lambda at: update(at.step, at.total, str(at)),
         )
     if made.fitted.interrupted:

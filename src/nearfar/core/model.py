@@ -1,7 +1,8 @@
 """`Model`: named towers and a similarity, the only thing that is published. Stored as safetensors and JSON, never a pickle.
 
-`encode` turns records into float32 vectors. `save` writes a directory; `Model.load` trusts nothing in it: names resolve through
-the catalogue only, shapes are checked before memory is taken, and the weights must have the digest that was written.
+`encode` turns records into float32 vectors. `save` writes a directory, with a page for people in it; `Model.load` trusts nothing in
+it: names resolve through the catalogue only, shapes are checked before memory is taken, and the weights must have the digest that
+was written.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from nearfar.core.directories import latest, replaced
 from nearfar.core.encoding import encoded, node_matrices, token_matrices
 from nearfar.core.errors import DataError, ResourceError, UsageError
 from nearfar.core.files import read_json, sha256
+from nearfar.core.model_card import MODEL_CARD, model_card
 from nearfar.core.parts import find
 
 FORMAT, VERSION = "nearfar-model", 1
@@ -83,9 +85,7 @@ class Model(nn.Module):
             return np.zeros((0, self.dimension), dtype=np.float32)
         self.eval()
         try:
-            return encoded(
-                tower, records, side, self._finished, precision=precision, at_once=at_once, progress=progress
-            )
+            return encoded(tower, records, side, self.finished, precision=precision, at_once=at_once, progress=progress)
         finally:
             self.train(training)
 
@@ -123,7 +123,7 @@ class Model(nn.Module):
         tower, training = self.tower(side), self.training
         self.eval()
         try:
-            return node_matrices(tower, list(graphs), side, self._finished, at_once)
+            return node_matrices(tower, list(graphs), side, self.finished, at_once)
         finally:
             self.train(training)
 
@@ -144,7 +144,8 @@ class Model(nn.Module):
             turned = self.matrix @ turned
         self.shift, self.matrix = moved, turned
 
-    def _finished(self, vectors: torch.Tensor) -> torch.Tensor:
+    def finished(self, vectors: torch.Tensor) -> torch.Tensor:
+        """Vectors [n d] of an encoder as they are given out: transformed, and of unit length under the cosine."""
         if self.matrix is not None and self.shift is not None:
             vectors = (vectors - self.shift) @ self.matrix
         return nn.functional.normalize(vectors, dim=-1) if self.similarity == "cosine" else vectors
@@ -170,12 +171,14 @@ class Model(nn.Module):
         }
 
     def save(self, directory: str | Path) -> Path:
-        """Write `model.json` and `model.safetensors` into a directory, whole or not at all; returns it.
+        """Write `model.json`, `model.safetensors` and a page for people, `README.md`, into a directory, whole or not at all; returns it.
 
-        A model already there is replaced; any other directory is refused.
+        A model already there is replaced, its page too; any other directory is refused. The page is made from `about`, where
+        "licence" says under which licence the model may be used.
         """
         path = Path(directory)
-        with replaced(path, written_as=FORMAT, description=DESCRIPTION, files=(DESCRIPTION, WEIGHTS)) as temporary:
+        files = (DESCRIPTION, WEIGHTS, MODEL_CARD)
+        with replaced(path, written_as=FORMAT, description=DESCRIPTION, files=files) as temporary:
             weights = {k: v.detach().cpu().contiguous().clone() for k, v in self.state_dict().items()}
             try:
                 save_file(weights, temporary / WEIGHTS)
@@ -187,7 +190,16 @@ class Model(nn.Module):
                 ) from error
             data = {"format": FORMAT, "version": VERSION, **self.description(), "weights": sha256(temporary / WEIGHTS)}
             (temporary / DESCRIPTION).write_text(json.dumps(data, indent=1) + "\n", "utf-8")
+            (temporary / MODEL_CARD).write_text(self.card(), "utf-8")
         return path
+
+    def card(self, use: str = "", further: str = "") -> str:
+        """The page about the model, Markdown. `use`: how it is used, for copies in another format; `further`: one more section."""
+        try:
+            reads = find(_part_name(self._distinct()[0]), "encoders").card.reads
+        except UsageError:  # an encoder of one's own, without a card
+            reads = ()
+        return model_card(self.description(), self.dimension, reads, use, further)
 
     @property
     def fingerprint(self) -> str:

@@ -43,7 +43,7 @@ class Rows:
                 f"Rows take floating-point vectors, not {self.vectors.dtype}", remedy="call .float() first"
             )
         for name, column in self.columns.items():
-            if len(column) != len(self.vectors):
+            if column.shape[:1] != self.vectors.shape[:1]:  # len() would fix the number of rows of a traced graph
                 raise UsageError(
                     f"column {name!r} has {len(column)} entries for {len(self.vectors)} vectors",
                     remedy="give every column one entry a row",

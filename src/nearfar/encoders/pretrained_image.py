@@ -110,7 +110,7 @@ class PretrainedImage(PretrainedModel):
 
     def forward(self, inputs: Tensor, side: str = "query") -> Rows:
         """One row an image, of bytes or floats from 0 to 1: vectors [n d]; for "tokens" [n t d] with a mask of all."""
-        if not len(inputs):
+        if not inputs.shape[0]:
             # The library's models do not all take an empty batch, and a sharded one must be called as often on every rank.
             return self.forward(inputs.new_zeros(1, *inputs.shape[1:]), side).take(slice(0, 0))
         parameter = next(self.model.parameters())

@@ -40,6 +40,7 @@ from nearfar.maths.layers import is_size
 CARD = Card(
     name="static",
     summary="one learned vector a word part and character trigram, summed by rarity: text on CPUs",
+    reads=("text",),
     public=("Static",),
 )
 

@@ -120,7 +120,7 @@ class VisionTransformer(ImageEncoder):
         patches = self.embed(pixels)
         tokens = (patches + self._positions(patches)).flatten(2).transpose(1, 2)
         if self.token is not None:
-            tokens = torch.cat([self.token.expand(len(tokens), 1, -1), tokens], 1)
+            tokens = torch.cat([self.token.expand(tokens.shape[0], 1, -1), tokens], 1)
         for block in self.blocks:
             tokens = block(tokens)
         states = self.norm(tokens)

@@ -64,5 +64,6 @@ def last(states: Float[Tensor, "n t d"], mask: Bool[Tensor, "n t"]) -> Float[Ten
 
 def _at(states: Tensor, mask: Tensor, place: Tensor) -> Tensor:
     """[n d]: the state at one place of each record, zero where the record has no token."""
-    chosen = states[torch.arange(len(states), device=states.device), place]
+    # By shape and not len(): a traced graph keeps the one as a size that may change, and would fix the other.
+    chosen = states[torch.arange(states.shape[0], device=states.device), place]
     return chosen.masked_fill(~mask.any(1, keepdim=True), 0)

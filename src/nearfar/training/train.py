@@ -88,6 +88,7 @@ def train(
     on_bad     "skip" leaves bad records out and lists them in bad_records.jsonl beside the run
     bad_share  of all records that may be bad under "skip", before the run stops; 0.01 unless given
     held_out   records of one's own for evaluation, instead of a random share
+    licence    under which the model may be used, such as "apache-2.0"; its page says so
     callbacks  functions (entry, learner), called after each step with what was logged of it
     loggers    objects with a method log(entry), or functions of an entry, beside the run's own csv and TensorBoard files
 
@@ -134,6 +135,7 @@ def train_run(
     bad_share: float | None = None,
     progress: Progress | None = None,
     held_out: PairTable | Records | None = None,
+    licence: str | None = None,
     on_start: Callable[[Model], None] | None = None,
     callbacks: Sequence[Callable[[Mapping[str, Any], Any], None]] = (),
     loggers: Sequence[Any] = (),
@@ -155,6 +157,8 @@ def train_run(
     share = BadRecords.share if bad_share is None else bad_share
     if run is not None and bad_share is None:
         share = run.config.get("bad_share", share)
+    if run is not None and licence is None:
+        licence = run.config.get("licence")
     bad = BadRecords(on_bad, _bad_file(out, resume) if on_bad == "skip" and writes else None, share)
     opened = open_data(chosen, data, columns, on_bad=on_bad, bad_records=_path(bad), bad_share=share, held_out=held_out)
     config = {
@@ -168,6 +172,7 @@ def train_run(
         },
         "on_bad": on_bad,
         "bad_share": share,
+        **({"licence": licence} if licence else {}),
     }
     run = _run_of(run, out, chosen, config, bad, together)
     with _taken_back(run, resume is None and writes):
