@@ -301,7 +301,8 @@ from nearfar.relations.same_view import same_view as same_view
 from nearfar.relations.soft_label import soft_label as soft_label
 from nearfar.relations.teacher_soft import teacher_soft as teacher_soft
 from nearfar.relations.temporal import temporal as temporal
-from nearfar.search.flat import FlatIndex as FlatIndex
+from nearfar.search.index import Index as Index
+from nearfar.search.searcher import Searcher as Searcher
 from nearfar.training.load import load as load
 from nearfar.training.train import train as train
 from nearfar.training.tune import tune as tune

@@ -15,6 +15,7 @@ import numpy as np
 from nearfar.cli.terminal import bold
 from nearfar.core.model import Model
 from nearfar.core.progress import bar, step
+from nearfar.core.text_fields import FIELD
 from nearfar.data.code_pairs import CodePair, Harvest, harvest, split
 from nearfar.data.code_text import code_text
 from nearfar.data.pair_table import PairTable
@@ -26,7 +27,7 @@ from nearfar.probes.statistics import Interval, Paired, bootstrap, paired
 from nearfar.report.page import write
 from nearfar.report.projection import neighbours, principal
 from nearfar.report.sections import Comparison, Curve, Difference, Histogram, Hit, Map, Report, Search, Searches, Table
-from nearfar.search.flat import FlatIndex
+from nearfar.search.index import Index
 from nearfar.training.run import software
 from nearfar.training.train import Trained, train_run
 
@@ -164,21 +165,22 @@ def index_everything(
     pairs = corpus.found.pairs
     search.model.save(out / "model")
     with bar("index", quiet) as update:
-        vectors = search.model.encode([code_text(p.code) for p in pairs], side="document", progress=update)
+        texts = [code_text(p.code) for p in pairs]
+        vectors = search.model.encode(texts, side="document", progress=update)
     rows = (
-        {"file": p.file, "line": p.line, "name": p.name, "package": p.package, "summary": p.query, "code": p.code}
-        for p in pairs
+        {"file": p.file, "line": p.line, "name": p.name, "package": p.package, "summary": p.query, "text": text}
+        for p, text in zip(pairs, texts, strict=True)
     )
     fingerprint = search.model.fingerprint
-    index = FlatIndex.build(
-        out / "index", vectors, rows, model=fingerprint, about={"model": "../model", "side": "document"}
-    )
-    hits = index.search(search.model.encode(questions, side="query"), k=3, model=fingerprint)
+    fusion = {"c": FUSION["k"], "near": FUSION["weights"][0], "words": FUSION["weights"][1]}
+    about = {"model": "../model", "side": "document", "fusion": fusion}
+    index = Index.build(out / "index", vectors, rows, model=fingerprint, about=about)
+    hits = index.nearest(search.model.encode(questions, side="query"), k=3, model=fingerprint)
     found = []
     for question, numbers, scores in zip(questions, hits.rows, hits.scores, strict=True):
         table = [index.row(i) for i in numbers]
         shown = [
-            Hit(str(r["name"]), f"{short_path(str(r['file']))}:{r['line']}", str(r["code"]), float(s))
+            Hit(str(r["name"]), f"{short_path(str(r['file']))}:{r['line']}", r["text"].rpartition(FIELD)[2], float(s))
             for r, s in zip(table, scores, strict=True)
         ]
         found.append(Search(question, shown))

@@ -1,4 +1,4 @@
-"""`index.json`: what an index says about itself, and the check that it is true; a damaged one is never searched.
+"""`index.json`: what an index says about itself. What changes with every row is in `rows.sqlite`.
 
 The file names are fixed here and never taken from the file, so that a foreign index cannot point outside its directory.
 """
@@ -11,14 +11,23 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nearfar.core.directories import latest
 from nearfar.core.errors import DataError, ResourceError
-from nearfar.core.files import sha256
+from nearfar.core.files import write_text
 
 FORMAT = "nearfar-index"
-VERSION = 1
+VERSION = 2
 MANIFEST = "index.json"
-FILES = ("vectors.npy", "rows.jsonl", "offsets.npy")
+ROWS = "rows.sqlite"
+GRAPH = "graph.usearch"
+LOCK = "writing.lock"
+# dtype -> the files of its vectors; the first is searched, the last is what a vector is read from.
+VECTORS = {"float32": ("vectors.f32",), "int8": ("vectors.i8",), "bits": ("vectors.b1", "vectors.i8")}
+FILES = frozenset(
+    [MANIFEST, ROWS, f"{ROWS}-wal", f"{ROWS}-shm", f"{ROWS}-journal", GRAPH, LOCK, *sum(VECTORS.values(), ())]
+)
 MAX_BYTES = 16 << 20  # of index.json
+MAX_DIMENSION = 1 << 16
 REBUILD = "build the index again"
 
 
@@ -27,24 +36,28 @@ class Manifest:
     """The content of `index.json`.
 
     model       fingerprint of the model that made the vectors
-    dimension, count   d and n of the vectors [n d]
-    files       {name: {"bytes": ..., "sha256": ...}} of all other files
-    about       what the builder wants remembered
+    dimension   d of the vectors [n d]
+    dtype       float32, int8, or bits (a first pass over signs, scored again by int8)
+    about       what the builder wants remembered: where the model is, which side, how rankings are fused
     """
 
     model: str
     dimension: int
-    count: int
-    files: Mapping[str, Mapping[str, Any]]
-    about: Mapping[str, Any] = field(default_factory=dict)
-    similarity: str = "cosine"
     dtype: str = "float32"
+    about: Mapping[str, Any] = field(default_factory=dict)
     format: str = FORMAT
     version: int = VERSION
 
-    def json(self) -> str:
-        """The text of `index.json`."""
-        return json.dumps(asdict(self), indent=2) + "\n"
+    def write(self, directory: Path) -> None:
+        """Write `index.json`, whole or not at all."""
+        write_text(directory / MANIFEST, json.dumps(asdict(self), indent=2, allow_nan=False) + "\n")
+
+
+def place_of(directory: str | Path) -> Path:
+    """Where the index is: the directory itself, or the `index` in what `nearfar quickstart` wrote."""
+    path = latest(directory)
+    inner = path / "index"
+    return inner if not (path / MANIFEST).exists() and (inner / MANIFEST).exists() else path
 
 
 def read_manifest(directory: Path) -> Manifest:
@@ -62,45 +75,20 @@ def read_manifest(directory: Path) -> Manifest:
             where=str(path),
             remedy=f"{REBUILD}, or use the version of nearfar that wrote it",
         )
-    for name, wanted in (("similarity", "cosine"), ("dtype", "float32")):
-        if values.get(name) != wanted:
-            raise _damaged(path, f"{name} is {values.get(name)!r}; only {wanted!r} can be read")
-    for name in ("dimension", "count"):
-        if type(values.get(name)) is not int or values[name] < 1:
-            raise _damaged(path, f"{name} is {values.get(name)!r}, not a positive whole number")
-    for name, kind in (("model", str), ("files", dict), ("about", dict)):
+    if values.get("dtype") not in VECTORS:
+        raise damaged(path, f"dtype is {values.get('dtype')!r}; there are {', '.join(VECTORS)}")
+    dimension = values.get("dimension")
+    if type(dimension) is not int or not 1 <= dimension <= MAX_DIMENSION:
+        raise damaged(path, f"dimension is {dimension!r}, not a whole number from 1 to {MAX_DIMENSION:,}")
+    for name, kind in (("model", str), ("about", dict)):
         if not isinstance(values.get(name), kind):
-            raise _damaged(path, f"{name} is missing or of a wrong type")
-    files = values["files"]
-    if set(files) != set(FILES):
-        raise _damaged(path, f"it names the files {sorted(files)}, not {sorted(FILES)}")
-    for name, facts in files.items():
-        if not (isinstance(facts, dict) and type(facts.get("bytes")) is int and isinstance(facts.get("sha256"), str)):
-            raise _damaged(path, f"size or checksum of {name} is missing")
-    return Manifest(values["model"], values["dimension"], values["count"], files, values["about"])
+            raise damaged(path, f"{name} is missing or of a wrong type")
+    return Manifest(values["model"], dimension, values["dtype"], values["about"])
 
 
-def check_files(directory: Path, manifest: Manifest, verify: bool) -> None:
-    """DataError unless every file is there in its size and, with `verify`, with its checksum."""
-    for name, facts in manifest.files.items():
-        path = directory / name
-        try:
-            size = path.stat().st_size
-            same = size == facts["bytes"] and (not verify or sha256(path) == facts["sha256"])
-        except FileNotFoundError:
-            raise DataError("a file of the index is missing", where=str(path), remedy=REBUILD) from None
-        except OSError as error:
-            raise unreadable(path, error) from None
-        if size != facts["bytes"]:
-            what = f"the file is cut off or changed: {size:,} bytes instead of {facts['bytes']:,}"
-            raise DataError(what, where=str(path), remedy=REBUILD)
-        if not same:
-            raise DataError("the file is not the one that was written (checksum)", where=str(path), remedy=REBUILD)
-
-
-def facts(path: Path) -> dict[str, Any]:
-    """What the manifest says about a file."""
-    return {"bytes": path.stat().st_size, "sha256": sha256(path)}
+def damaged(path: Path, what: str) -> DataError:
+    """The error for a file of an index that is not what was written."""
+    return DataError(f"the index is damaged: {what}", where=str(path), remedy=REBUILD)
 
 
 def unreadable(path: Path, error: OSError) -> ResourceError:
@@ -110,12 +98,11 @@ def unreadable(path: Path, error: OSError) -> ResourceError:
 
 
 def _object(path: Path) -> dict[str, Any]:
+    if not path.parent.is_dir():
+        raise DataError("there is no such directory", where=str(path.parent), remedy="check the path of the index")
     try:
-        if not path.parent.is_dir():
-            raise DataError("there is no such directory", where=str(path.parent), remedy="check the path of the index")
-        if path.stat().st_size > MAX_BYTES:
-            raise _damaged(path, "it is absurdly large")
-        values = json.loads(path.read_text("utf-8"))
+        text = "" if path.stat().st_size > MAX_BYTES else path.read_text("utf-8")
+        values = json.loads(text)
     except FileNotFoundError:
         raise DataError(
             f"this is no index: it has no {MANIFEST}", where=str(path.parent), remedy="give the directory of an index"
@@ -123,11 +110,7 @@ def _object(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise unreadable(path, error) from None
     except (ValueError, RecursionError) as error:
-        raise _damaged(path, f"it is no JSON ({str(error)[:100]})") from None
+        raise damaged(path, f"it is no JSON ({str(error)[:100]})") from None
     if not isinstance(values, dict):
-        raise _damaged(path, "it is no JSON object")
+        raise damaged(path, "it is no JSON object")
     return values
-
-
-def _damaged(path: Path, how: str) -> DataError:
-    return DataError(f"{MANIFEST} is damaged: {how}", where=str(path), remedy=REBUILD)

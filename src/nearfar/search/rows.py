@@ -1,0 +1,339 @@
+"""`rows.sqlite`: the rows of an index, their words (FTS5), and how many vectors count. One transaction is one change of the index.
+
+rows       slot (the row's place in the vector files), key (what users call it), row (JSON), digest of it, digest of its source
+words      full text of all texts of a row, without a copy of them (contentless FTS5)
+segments   which vectors were written at once, and their checksums
+meta       slots: how many rows the vector files hold, dead ones included; version: grows with every change
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nearfar.core.errors import DataError, NearfarError, ResourceError, UsageError
+from nearfar.search.filters import Filter, condition
+from nearfar.search.manifest import damaged
+
+SCHEMA = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE rows (slot INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, row TEXT NOT NULL, digest BLOB NOT NULL, source BLOB NOT NULL);
+CREATE TABLE segments (first INTEGER PRIMARY KEY, count INTEGER NOT NULL, digests TEXT NOT NULL);
+CREATE VIRTUAL TABLE words USING fts5 (text, content = '', tokenize = "unicode61 remove_diacritics 2", prefix = '2 3');
+INSERT INTO meta VALUES ('slots', 0), ('version', 0);
+"""
+MANY = 500  # parameters of one statement
+TERMS = 64  # words of a question that are looked up
+COMMON = 0.25  # a word in more than this share of the rows orders nothing, and costs most
+WAIT = 30.0  # seconds for another writer's transaction
+
+
+class Row(NamedTuple):
+    """One row to write: its key, its JSON, the digest of what it was made from."""
+
+    key: str
+    content: str
+    source: bytes
+
+
+class Table:
+    """The open database. Every thread has a connection of its own; one process at a time writes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._local = threading.local()
+        self._all: list[sqlite3.Connection] = []
+        self._lock = threading.Lock()
+
+    @classmethod
+    def create(cls, path: Path, *, whole: bool) -> Table:
+        """A new database; `whole`: the directory is thrown away unless it is completed, so nothing is written twice."""
+        table = cls(path)
+        with table._errors():
+            connection = table._connection()
+            connection.execute(f"PRAGMA journal_mode = {'OFF' if whole else 'WAL'}")
+            if whole:
+                connection.execute("PRAGMA synchronous = OFF")
+            connection.executescript(SCHEMA)
+        return table
+
+    def close(self) -> None:
+        """Close every connection."""
+        with self._lock:
+            for connection in self._all:
+                connection.close()
+            self._all.clear()
+            self._local = threading.local()
+
+    # Reading.
+
+    def numbers(self) -> tuple[int, int]:
+        """(slots, version)."""
+        found = dict(self._read("SELECT name, value FROM meta"))
+        try:
+            return int(found["slots"]), int(found["version"])
+        except (KeyError, ValueError):
+            raise damaged(self.path, "it does not say how many rows count") from None
+
+    def slots(self) -> np.ndarray:
+        """The slots [n] int64 of all rows, ascending."""
+        return np.fromiter((slot for (slot,) in self._read("SELECT slot FROM rows ORDER BY slot")), dtype=np.int64)
+
+    def keys(self, slots: Sequence[int]) -> dict[int, str]:
+        """{slot: key} of the rows there are."""
+        return dict(self._of("slot, key", "slot", slots))
+
+    def rows(self, slots: Sequence[int]) -> dict[int, tuple[str, dict[str, Any]]]:
+        """{slot: (key, row)} of the rows there are."""
+        return {
+            slot: (key, self._parsed(content, key)) for slot, key, content in self._of("slot, key, row", "slot", slots)
+        }
+
+    def found(self, keys: Sequence[str]) -> dict[str, tuple[int, bytes]]:
+        """{key: (slot, digest of its source)} of the keys there are."""
+        return {key: (slot, source) for key, slot, source in self._of("key, slot, source", "key", keys)}
+
+    def all_keys(self) -> Iterator[str]:
+        """Every key, in the order of slots."""
+        return (key for (key,) in self._read("SELECT key FROM rows ORDER BY slot"))
+
+    def segments(self) -> Iterator[tuple[int, int, list[str]]]:
+        """(first, count, digests) of what was written at once, in order."""
+        for first, count, digests in self._read("SELECT first, count, digests FROM segments ORDER BY first"):
+            yield first, count, digests.split()
+
+    def passing(self, where: Sequence[Filter]) -> np.ndarray:
+        """Slots [n] int64 of the rows that pass all filters, ascending."""
+        told, given = condition(where)
+        statement = f"SELECT slot FROM rows WHERE {told} ORDER BY slot"  # noqa: S608 - columns and values are bound
+        found = np.fromiter((slot for (slot,) in self._read(statement, given)), dtype=np.int64)
+        if not len(found):
+            self._check_columns(where)
+        return found
+
+    def words(self, text: str, k: int, where: Sequence[Filter], *, prefix: bool) -> list[tuple[int, float]]:
+        """(slot, BM25) of the k best rows that hold any word of a text, best first, equal ones by slot; `prefix`: the last word goes on."""
+        match = self._match(text, prefix)
+        if not match:
+            return []
+        told, given = condition(where)
+        chosen = f" AND rowid IN (SELECT slot FROM rows WHERE {told})" if given else ""  # noqa: S608
+        statement = f"SELECT rowid, -rank FROM words WHERE words MATCH ?{chosen} ORDER BY rank, rowid LIMIT ?"  # noqa: S608
+        found = list(self._read(statement, [match, *given, k]))
+        if where and not found:
+            self._check_columns(where)
+        return found
+
+    def columns(self, most: int, longest: int, sample: int) -> dict[str, dict[Any, int]]:
+        """Columns with at most `most` different values, none of more than `longest` characters, and how many rows have each."""
+        seen = """SELECT e.key, count(DISTINCT e.value), max(length(e.value)),
+                         min(e.type IN ('integer', 'real', 'true', 'false', 'text'))
+                  FROM (SELECT row FROM rows LIMIT ?) AS r, json_each(r.row) AS e GROUP BY e.key"""
+        names = [n for n, many, size, plain in self._read(seen, [sample]) if many <= most and size <= longest and plain]
+        made: dict[str, dict[Any, int]] = {}
+        for name in names:
+            path = '$."' + name.replace('"', "") + '"'
+            counted = "SELECT json_extract(row, ?) AS v, json_type(row, ?) AS t, count(*) FROM rows GROUP BY v, t ORDER BY 3 DESC LIMIT ?"
+            values = {
+                (value == 1 if kind in ("true", "false") else value): count
+                for value, kind, count in self._read(counted, [path, path, most + 1])
+                if value is not None
+            }
+            if 0 < len(values) <= most:
+                made[name] = values
+        return made
+
+    # Writing.
+
+    @contextmanager
+    def change(self) -> Iterator[sqlite3.Connection]:
+        """One transaction that is on the disk when the block ends without an error, and otherwise never was."""
+        with self._errors():
+            connection = self._connection()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("UPDATE meta SET value = value + 1 WHERE name = 'version'")
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    def insert(self, connection: sqlite3.Connection, first: int, rows: Sequence[Row]) -> None:
+        """Write rows in the slots from `first` on; the keys must be free."""
+        numbered = list(enumerate(rows, start=first))
+        connection.executemany(
+            "INSERT INTO rows VALUES (?, ?, ?, ?, ?)",
+            [(slot, row.key, row.content, digest(row.content), row.source) for slot, row in numbered],
+        )
+        connection.executemany(
+            "INSERT INTO words (rowid, text) VALUES (?, ?)", [(slot, texts(row.content)) for slot, row in numbered]
+        )
+
+    def grow(self, connection: sqlite3.Connection, first: int, count: int, digests: Sequence[str]) -> None:
+        """From now on `first` + `count` vectors count."""
+        connection.execute("INSERT INTO segments VALUES (?, ?, ?)", (first, count, " ".join(digests)))
+        connection.execute("UPDATE meta SET value = ? WHERE name = 'slots'", (first + count,))
+
+    def remove(self, connection: sqlite3.Connection, keys: Sequence[str]) -> int:
+        """Forget rows; how many there were."""
+        gone = 0
+        for start in range(0, len(keys), MANY):
+            part = keys[start : start + MANY]
+            asked = f"SELECT slot, row FROM rows WHERE key IN ({', '.join('?' * len(part))})"  # noqa: S608
+            found = connection.execute(asked, part).fetchall()
+            self._forget_words(connection, found)
+            connection.executemany("DELETE FROM rows WHERE slot = ?", [(slot,) for slot, _ in found])
+            gone += len(found)
+        return gone
+
+    def rewrite(self, connection: sqlite3.Connection, slot: int, content: str) -> None:
+        """Another content for a row that stays where it is."""
+        self._forget_words(
+            connection, connection.execute("SELECT slot, row FROM rows WHERE slot = ?", (slot,)).fetchall()
+        )
+        connection.execute("UPDATE rows SET row = ?, digest = ? WHERE slot = ?", (content, digest(content), slot))
+        connection.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (slot, texts(content)))
+
+    def finish(self) -> None:
+        """Make one file of it that later writers may add to."""
+        with self._errors():
+            connection = self._connection()
+            connection.execute("INSERT INTO words (words) VALUES ('optimize')")
+            connection.execute("PRAGMA journal_mode = WAL")
+
+    # Checking.
+
+    def check(self) -> None:
+        """DataError unless the database is sound and every row is the one that was written."""
+        told = [line for (line,) in self._read("PRAGMA quick_check(1)")]
+        if told != ["ok"]:
+            raise damaged(self.path, str(told[0])[:200] if told else "it cannot be checked")
+        for key, content, wanted in self._read("SELECT key, row, digest FROM rows"):
+            if digest(content) != wanted:
+                raise damaged(self.path, f"the row {key!r} is not the one that was written (checksum)")
+
+    # Inside.
+
+    def _connection(self) -> sqlite3.Connection:
+        connection = getattr(self._local, "connection", None)
+        if connection is None:
+            # A directory that cannot be written has no other writer either, and no file for readers to agree in.
+            still = self.path.exists() and not os.access(self.path.parent, os.W_OK)
+            uri = f"{self.path.resolve().as_uri()}?mode={'ro&immutable=1' if still else 'rwc'}"
+            connection = sqlite3.connect(uri, uri=True, timeout=WAIT, isolation_level=None, check_same_thread=False)
+            connection.execute("PRAGMA synchronous = FULL")
+            self._local.connection = connection
+            with self._lock:
+                self._all.append(connection)
+        return connection
+
+    def _read(self, statement: str, given: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        with self._errors():
+            yield from self._connection().execute(statement, given)
+
+    def _of(self, columns: str, by: str, values: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
+        for start in range(0, len(values), MANY):
+            part = [value if isinstance(value, str) else int(value) for value in values[start : start + MANY]]
+            yield from self._read(f"SELECT {columns} FROM rows WHERE {by} IN ({', '.join('?' * len(part))})", part)  # noqa: S608
+
+    def _parsed(self, content: str, key: str) -> dict[str, Any]:
+        try:
+            values = json.loads(content)
+        except (ValueError, RecursionError):
+            values = None
+        if not isinstance(values, dict):
+            raise damaged(self.path, f"the row {key!r} is no JSON object")
+        return values
+
+    def _forget_words(self, connection: sqlite3.Connection, found: Sequence[tuple[int, str]]) -> None:
+        connection.executemany(
+            "INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)",
+            [(slot, texts(row)) for slot, row in found],
+        )
+
+    def _check_columns(self, where: Sequence[Filter]) -> None:
+        """UsageError for a filter on a column that no row has: a misspelt one finds nothing for ever."""
+        for name in (told.column for told in where):
+            if (
+                next(self._read("SELECT 1 FROM rows, json_each(row) AS e WHERE e.key = ? LIMIT 1", [name]), None)
+                is None
+            ):
+                first = next(self._read("SELECT row FROM rows LIMIT 1"), ("{}",))[0]
+                raise UsageError(
+                    f"no record has a column {name!r}",
+                    where="filter",
+                    remedy=f"there are {', '.join(json.loads(first)) or 'none'}",
+                )
+
+    def _match(self, text: str, prefix: bool) -> str:
+        """A question in FTS5's language: any of its words, each in quotes so that none of them is an operator."""
+        words = re.findall(r"[^\W_]+", text)[:TERMS]
+        unfinished = prefix and bool(words) and text[-1:].isalnum()
+        terms = dict.fromkeys(f'"{word}"' for word in (words[:-1] if unfinished else words))
+        made = list(terms)
+        if unfinished:
+            made.append(f'"{words[-1]}" *' if len(words[-1]) > 1 else f'"{words[-1]}"')
+        return " OR ".join(made)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except NearfarError:
+            raise
+        except sqlite3.OperationalError as error:
+            told = str(error)
+            if "locked" in told or "busy" in told:
+                raise ResourceError(
+                    "another process is writing this index", where=str(self.path), remedy="try again later"
+                ) from error
+            if "no such" in told or "malformed" in told:
+                raise damaged(self.path, told) from error
+            raise ResourceError(
+                f"the rows cannot be read or written: {told}; what was complete is kept",
+                where=str(self.path),
+                remedy="make room on the disk, and check the permissions of the directory",
+            ) from error
+        except sqlite3.DatabaseError as error:
+            raise damaged(self.path, str(error)) from error
+
+
+def digest(content: str) -> bytes:
+    """Checksum of a row's JSON, or of what a row was made from."""
+    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).digest()[:16]
+
+
+def texts(content: str) -> str:
+    """All texts of a row [JSON], one after another: what its words are looked up in."""
+    found = "\n".join(value for value in json.loads(content).values() if isinstance(value, str))
+    return found.encode("utf-8", "replace").decode("utf-8")  # half a surrogate pair is no word
+
+
+def as_json(values: Any, where: str) -> str:
+    """A mapping as JSON text; DataError that names the place for anything else."""
+    if not isinstance(values, Mapping):
+        raise DataError(f"a row is a {type(values).__name__}", where=where, remedy="give a dict of columns")
+    try:
+        made = json.dumps(dict(values), ensure_ascii=False, allow_nan=False)
+        made.encode("utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(dict(values), allow_nan=False)  # half a surrogate pair is kept, escaped
+    except (TypeError, ValueError, RecursionError) as error:
+        raise DataError(
+            f"this cannot be written as JSON: {str(error)[:200]}",
+            where=where,
+            remedy="give texts, finite numbers, true, false, null, lists and objects",
+        ) from None
+    return made
