@@ -74,13 +74,13 @@ def encode_shard(
         "precision": precision,
         "total": total,
     }
-    place = Path(directory)
+    run, place = shard.records(total), Path(directory)
+    records.many(column, run[:1])  # a column that is not there is told as that
     ensure_directory(place)
     there = _complete(place, shard, common)
     if there is not None:
         return Made(there, True)
     work = WorkFolder(place / f"{shard.stem}.work", {**common, "shard": str(shard), "chunk": chunk}, resume=True)
-    run = shard.records(total)
     chunks = [run[start : start + chunk] for start in range(0, len(run), chunk)]
     _look(records, column, chunks)
     for number, some in enumerate(chunks):
@@ -110,10 +110,10 @@ def _complete(place: Path, shard: ShardNumber, common: dict[str, Any]) -> ShardF
             pass
     except DataError:
         return None
-    odd = differing(there.common, common)
+    odd = differing(there.common, common, "{} then, {} now")
     if odd:
         raise UsageError(
-            f"shard {shard} is there and was made otherwise: {'; '.join(odd)} now",
+            f"shard {shard} is there and was made otherwise: {'; '.join(odd)}",
             where=str(path),
             remedy="choose another folder, or delete the shards in this one",
         )

@@ -64,7 +64,9 @@ def all_shards(directory: str | Path) -> Shards:
     if not found:
         begun = len(list(place.glob("shard-*-of-*.work")))
         raise DataError(
-            f"there is no complete shard; {begun} are begun" if begun else "there are no shards",
+            f"there is no complete shard; {begun} are begun"
+            if begun
+            else ("there are no shards" if place.is_dir() else "there is no such folder"),
             where=str(place),
             remedy="write them: nearfar encode MODEL --data FILE --column NAME --shard 1/16 --out DIR, up to 16/16",
         )
@@ -74,7 +76,7 @@ def all_shards(directory: str | Path) -> Shards:
     if missing:
         begun = [n for n in missing if (place / f"{first.shard._replace(number=n).stem}.work").exists()]
         raise DataError(
-            f"{len(missing):,} of {first.of:,} shards are missing: {_list(missing)}"
+            f"of {first.of:,} shards {len(missing):,} {'is' if len(missing) == 1 else 'are'} missing: {_list(missing)}"
             + (f"; begun, but not done: {_list(begun)}" if begun else ""),
             where=str(place),
             remedy=_again(first, missing),

@@ -156,18 +156,17 @@ def read_shard(path: Path) -> ShardFiles:
     return made
 
 
-def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+def differing(one: Mapping[str, Any], other: Mapping[str, Any], told: str = "{} and {}") -> list[str]:
     """What two shards, which should be of one corpus, have not in common, in words.
 
     >>> mine = {"model": "a" * 32, "data": "b", "column": "text", "side": "document", "precision": "float32", "total": 9}
-    >>> differing(mine, mine | {"column": "title"})
-    ['column text and title']
+    >>> differing(mine, mine | {"side": "query"}, "{} then, {} now")
+    ['side document then, query now']
     """
-    return [
-        f"{words} {_shown(name, one[name])} and {_shown(name, other[name])}"
-        for name, words in COMMON.items()
-        if one[name] != other[name]
-    ]
+    odd = [name for name in COMMON if one[name] != other[name]]
+    if "column" in odd and "data" in odd:
+        odd.remove("data")  # the digest is of the column: that another one was read says enough
+    return [f"{COMMON[name]} {told.format(_shown(name, one[name]), _shown(name, other[name]))}" for name in odd]
 
 
 def _shown(name: str, value: Any) -> str:
