@@ -50,6 +50,9 @@ VERBS = {
     "dedupe": Verb("nearfar.cli.dedupe", "find near-duplicates in an index, and drop them", "Your own data"),
     "cluster": Verb("nearfar.cli.cluster", "cluster the rows of an index, with words that tell why", "Your own data"),
     "tag": Verb("nearfar.cli.tag", "tag the rows of an index with words of yours", "Your own data"),
+    "export": Verb(
+        "nearfar.cli.export", "write a model for other programs: sentence-transformers, ONNX", "Your own data"
+    ),
     "claim": Verb("nearfar.cli.claim", "run a paper's claim as a paired experiment and store its outcome", "Methods"),
     "claims": Verb("nearfar.cli.claims", "show the outcomes of all claims that were run", "Methods"),
     "new": Verb("nearfar.cli.new", "write a method of yours from a template, and its test", "Methods"),

@@ -193,13 +193,13 @@ class Model(nn.Module):
             (temporary / MODEL_CARD).write_text(self.card(), "utf-8")
         return path
 
-    def card(self, use: str = "", further: str = "") -> str:
-        """The page about the model, Markdown. `use`: how it is used, for copies in another format; `further`: one more section."""
+    def card(self, use: str = "", library: str = "nearfar", further: str = "") -> str:
+        """The page about the model, Markdown. For copies in another format: `use`, how it is used; its `library`; one `further` section."""
         try:
             reads = find(_part_name(self._distinct()[0]), "encoders").card.reads
         except UsageError:  # an encoder of one's own, without a card
             reads = ()
-        return model_card(self.description(), self.dimension, reads, use, further)
+        return model_card(self.description(), self.dimension, reads, use=use, library=library, further=further)
 
     @property
     def fingerprint(self) -> str:

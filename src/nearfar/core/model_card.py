@@ -21,13 +21,20 @@ _IDENTIFIER = re.compile(r"[a-z0-9][a-z0-9.+-]{0,60}")
 
 
 def model_card(
-    description: Mapping[str, Any], dimension: int, reads: Sequence[str], use: str = "", further: str = ""
+    description: Mapping[str, Any],
+    dimension: int,
+    reads: Sequence[str],
+    *,
+    use: str = "",
+    library: str = "nearfar",
+    further: str = "",
 ) -> str:
     """The page, Markdown with a head of YAML.
 
     description  what `Model.description` gives; nothing in `about` is expected to be there, or to be of a certain kind
     reads        what the records are, by the card of the encoder: "text", "image", ...
     use          how the model is used, Markdown; the lines for nearfar unless given
+    library      that reads the folder
     further      one more section, Markdown
 
     >>> page = model_card({"sides": {"query": 0}, "similarity": "cosine", "about": {"licence": "MIT"}}, 8, ("text",))
@@ -37,7 +44,7 @@ def model_card(
     about = _mapping(description.get("about"))
     kind = next((r for r in reads if r in NOUNS), "")
     sections = [
-        _head(about, kind),
+        _head(about, kind, library),
         f"# An encoder of {NOUNS.get(kind, 'records')}",
         f"It turns {NOUNS.get(kind, 'records')} into vectors of {dimension} numbers; what belongs together is near.",
         "## Use",
@@ -55,13 +62,13 @@ def model_card(
     return "\n\n".join(sections) + "\n"
 
 
-def _head(about: Mapping[str, Any], kind: str) -> str:
+def _head(about: Mapping[str, Any], kind: str, library: str) -> str:
     """Only words that are letters, digits and signs without a meaning in YAML."""
     said = str(about.get("licence") or "").strip()
     licence = "unknown" if not said else said.lower() if _IDENTIFIER.fullmatch(said.lower()) else "other"
     task = TASKS.get(kind)
     tags = ["contrastive-learning", "embeddings", *(["sentence-similarity"] if kind == "text" else [])]
-    lines = [f"license: {licence}", "library_name: nearfar", *([f"pipeline_tag: {task}"] if task else []), "tags:"]
+    lines = [f"license: {licence}", f"library_name: {library}", *([f"pipeline_tag: {task}"] if task else []), "tags:"]
     return "\n".join(["---", *lines, *(f"- {tag}" for tag in tags), "---"])
 
 

@@ -15,16 +15,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from nearfar.core.card import Card
 from nearfar.core.directories import exchange
 from nearfar.core.errors import DataError, UsageError
 from nearfar.core.files import umask, unwritable
 from nearfar.core.model import Model
+from nearfar.core.model_card import MODEL_CARD
 from nearfar.core.parts import find
 from nearfar.encoders.shared.architecture import quiet
-from nearfar.encoders.shared.sentence_folder import TextSetup, read_sentence_folder, write_sentence_folder
+from nearfar.encoders.shared.sentence_folder import Layer, TextSetup, read_sentence_folder, write_sentence_folder
 
 CARD = Card(
     name="sentence_transformer",
@@ -33,6 +34,13 @@ CARD = Card(
     related=("pretrained",),
     public=("load_sentence_transformer", "save_sentence_transformer"),
 )
+
+USE = """```python
+from sentence_transformers import SentenceTransformer
+
+model = SentenceTransformer("PATH/TO/THIS/FOLDER")
+queries, documents = model.encode_query(["a question"]), model.encode_document(["a text"])
+```"""
 
 
 def load_sentence_transformer(directory: str | os.PathLike[str]) -> Model:
@@ -63,10 +71,11 @@ def save_sentence_transformer(model: nn.Module, directory: str | os.PathLike[str
     """Write a pretrained text encoder, or a model whose sides share one, as a folder of sentence-transformers; returns it.
 
     `SentenceTransformer(directory)` gives the vectors that `encode` gives; its `encode_query` and `encode_document` put the
-    prompts of the sides. Adapters are added to the weights. The folder is there whole or not at all.
+    prompts of the sides. Adapters are added to the weights, and a model's transformation becomes a dense layer. A model's page is
+    written too. The folder is there whole or not at all.
 
-    Errors: UsageError for another kind of encoder, sides with encoders of their own, vectors for each token, or a directory
-    that holds something already; ResourceError where it cannot be written.
+    Errors: UsageError for another kind of encoder, sides with encoders of their own, vectors for each token, a transformation of
+    vectors that the encoder has normalised, or a directory that holds something already; ResourceError where it cannot be written.
 
         nf.save_sentence_transformer(model, "my-model")
         SentenceTransformer("my-model").encode_query(["how to parse a date"])
@@ -80,6 +89,17 @@ def save_sentence_transformer(model: nn.Module, directory: str | os.PathLike[str
         )
     if setup.lora_rank:
         encoder = encoder.merged()
+    weights = [dict(layer[0].state_dict()) for layer in encoder.layers]
+    if isinstance(model, Model) and model.matrix is not None and model.shift is not None:
+        if setup.normalize:
+            raise UsageError(
+                "the vectors are normalised and transformed after that, which is nothing that these folders can say",
+                remedy="save it by model.save(directory)",
+            )
+        inputs, outputs = model.matrix.shape
+        setup = replace(setup, layers=(*setup.layers, Layer(inputs, outputs)))
+        # (v - shift) M is v M + (-shift M): a linear layer and its bias.
+        weights.append({"weight": model.matrix.T, "bias": -(model.shift @ model.matrix)})
     if isinstance(model, Model) and similarity == "cosine":
         setup = replace(setup, normalize=True)
     target = Path(os.path.realpath(Path(directory).expanduser()))
@@ -91,7 +111,9 @@ def save_sentence_transformer(model: nn.Module, directory: str | os.PathLike[str
     except OSError as error:
         raise unwritable(target, error) from None
     try:
-        _write(work, encoder, setup, similarity)
+        _write(work, encoder, setup, weights, similarity)
+        if isinstance(model, Model):
+            (work / MODEL_CARD).write_text(model.card(USE, library="sentence-transformers"), "utf-8")
         for path in (p for p in work.rglob("*") if p.is_file()):
             with open(path, "rb+") as file:
                 os.fsync(file.fileno())
@@ -117,7 +139,7 @@ def _encoder(model: nn.Module) -> tuple[Any, str]:
     return encoder, model.similarity if isinstance(model, Model) else "cosine"
 
 
-def _write(folder: Path, encoder: Any, setup: TextSetup, similarity: str) -> None:
+def _write(folder: Path, encoder: Any, setup: TextSetup, weights: list[dict[str, Tensor]], similarity: str) -> None:
     with quiet():
         encoder.model.save_pretrained(folder)
     (folder / "tokenizer.json").write_text(encoder.tokenizer_text, "utf-8")
@@ -129,5 +151,4 @@ def _write(folder: Path, encoder: Any, setup: TextSetup, similarity: str) -> Non
         "model_input_names": ["input_ids", "attention_mask"],
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=1) + "\n", "utf-8")
-    weights = [dict(layer[0].state_dict()) for layer in encoder.layers]
     write_sentence_folder(folder, setup, encoder.width, weights, similarity)

@@ -32,7 +32,7 @@ from nearfar.core.card import Card
 from nearfar.core.ragged import taken
 from nearfar.core.rows import Rows
 from nearfar.core.seeding import seeded
-from nearfar.core.text_fields import FIELD, check_texts
+from nearfar.core.text_fields import check_texts
 from nearfar.encoders.shared.settings import damaged, wrong
 from nearfar.encoders.shared.tokenizing import Vocabulary
 from nearfar.maths.layers import is_size
@@ -127,19 +127,8 @@ class Static(nn.Module):
         Raises DataError for a record that is no text. An empty text is an empty bag, whose vector is zero.
         """
         check_texts(records, READER)
-        halves = [text.split(FIELD, 1) if FIELD in text else ("", text) for text in records]
-        fields = [self.vocabulary.count([half[i] for half in halves]) for i in (0, 1)]
-        amounts = [(1 + np.log(f.counts)) * a for f, a in zip(fields, (self.head_weight, 1.0), strict=True)]
-        sizes = [np.diff(f.offsets) for f in fields]
-        offsets = np.concatenate([[0], (sizes[0] + sizes[1]).cumsum()])
-        ids = np.empty(offsets[-1], np.int32)
-        values = np.empty(offsets[-1], np.float32)
-        for field, amount, size, start in zip(
-            fields, amounts, sizes, (offsets[:-1], offsets[:-1] + sizes[0]), strict=True
-        ):
-            place = np.arange(len(field.ids)) + np.repeat(start - field.offsets[:-1], size)
-            ids[place], values[place] = field.ids, amount
-        return Bags(torch.from_numpy(ids), torch.from_numpy(values), torch.from_numpy(offsets.astype(np.int64)))
+        found = self.vocabulary.weigh(records, self.head_weight)
+        return Bags(*(torch.from_numpy(part) for part in (found.ids, found.amounts, found.offsets)))
 
     def forward(self, inputs: Bags, side: str = "query") -> Rows:
         """One row a text: vectors [n dimension], not normalised (the cosine does that)."""

@@ -16,6 +16,8 @@ from nearfar.core.errors import DataError, ResourceError
 
 PAD, FIRST, MASK = 0, 1, 2  # padding; stands before every text; a token that a local term has hidden
 SPECIAL = 3
+# What other libraries call these. They look for such names in texts, so no text may be likely to hold one.
+NAMES = ("<|near-pad|>", "<|near-first|>", "<|near-mask|>")
 MAX_MERGES = 1_000_000
 
 # Bytes as characters that can be seen, in GPT-2's way, sorted as the trainer sorts them.
@@ -52,7 +54,8 @@ class BytePairs:
         The same texts give the same merges, in any process.
         """
         library = _library()
-        empty = cls([], lowercase)._with(library)
+        empty = cls([], lowercase)
+        learner = empty._with(library, dict(empty.vocabulary))
         trainer = library.trainers.BpeTrainer(
             vocab_size=vocabulary - SPECIAL,
             min_frequency=min_count,
@@ -60,8 +63,8 @@ class BytePairs:
             special_tokens=[],
             show_progress=False,
         )
-        empty.train_from_iterator(map(_sound, texts), trainer)
-        return cls(_merges_of(empty), lowercase)
+        learner.train_from_iterator(map(_sound, texts), trainer)
+        return cls(_merges_of(learner), lowercase)
 
     def __len__(self) -> int:
         """How many tokens there are, special ones included."""
@@ -72,14 +75,24 @@ class BytePairs:
         found = self._tokenizer.encode_batch_fast([_sound(text) for text in texts])
         return [[FIRST, *(number + SPECIAL for number in text.ids[: most - 1])] for text in found]
 
+    def to_json(self) -> str:
+        """The tokenizer for other libraries, as the JSON of `tokenizers`: the numbers are those of `encode`, and no text is cut."""
+        library = _library()
+        shifted = {token: number + SPECIAL for token, number in self.vocabulary.items()}
+        made = self._with(library, {name: number for number, name in enumerate(NAMES)} | shifted)
+        made.post_processor = library.processors.TemplateProcessing(
+            single=f"{NAMES[FIRST]} $A", special_tokens=[(NAMES[FIRST], FIRST)]
+        )
+        return made.to_str()
+
     @cached_property
     def _tokenizer(self) -> Any:
         # Made when first used: a model can be read, copied and sent on without the package.
-        return self._with(_library())
+        return self._with(_library(), dict(self.vocabulary))
 
-    def _with(self, library: Any) -> Any:
+    def _with(self, library: Any, vocabulary: dict[str, int]) -> Any:
         pairs = [tuple(merge.split(" ", 1)) for merge in self.merges]
-        made = library.Tokenizer(library.models.BPE(dict(self.vocabulary), pairs))
+        made = library.Tokenizer(library.models.BPE(vocabulary, pairs))
         folded = [library.normalizers.NFC(), *([library.normalizers.Lowercase()] if self.lowercase else [])]
         made.normalizer = library.normalizers.Sequence(folded)
         # With a blank before it, a first word is the same token as anywhere else.

@@ -6,7 +6,7 @@ Trigrams let words meet that share a stem or a spelling ("normalise", "normalise
 never saw a place near its relatives (Bojanowski et al., 2017). Units outside the vocabulary share hashed buckets: their
 vectors are never trained but equal on both sides, so a rare name still matches itself.
 
-Imports nothing but the standard library and numpy.
+Imports neither torch nor anything that does: an exported model is used without it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from nearfar.core.text_fields import FIELD
 
 GRAM = 3
 CHUNK = 2_048  # records counted at once: bounds memory
@@ -58,6 +60,15 @@ class Counts:
 
     ids: NDArray[np.int32]
     counts: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """What each record holds of which unit: `ids` [m] and `amounts` [m] of record i lie at offsets[i]:offsets[i + 1]."""
+
+    ids: NDArray[np.int32]
+    amounts: NDArray[np.float32]
     offsets: NDArray[np.int64]
 
 
@@ -107,6 +118,22 @@ class Vocabulary:
         offsets = np.concatenate([[0], *sizes]).cumsum().astype(np.int64)
         nothing = np.zeros(0, np.int32)
         return Counts(np.concatenate([nothing, *ids]), np.concatenate([nothing, *counts]), offsets)
+
+    def weigh(self, texts: Sequence[str], head_weight: float) -> Weighed:
+        """1 + log n for a unit that comes n times, times `head_weight` in the head: what of a text comes before a `FIELD`."""
+        halves = [text.split(FIELD, 1) if FIELD in text else ("", text) for text in texts]
+        fields = [self.count([half[i] for half in halves]) for i in (0, 1)]
+        amounts = [(1 + np.log(f.counts)) * a for f, a in zip(fields, (head_weight, 1.0), strict=True)]
+        sizes = [np.diff(f.offsets) for f in fields]
+        offsets = np.concatenate([[0], (sizes[0] + sizes[1]).cumsum()])
+        ids = np.empty(offsets[-1], np.int32)
+        values = np.empty(offsets[-1], np.float32)
+        for field, amount, size, start in zip(
+            fields, amounts, sizes, (offsets[:-1], offsets[:-1] + sizes[0]), strict=True
+        ):
+            place = np.arange(len(field.ids)) + np.repeat(start - field.offsets[:-1], size)
+            ids[place], values[place] = field.ids, amount
+        return Weighed(ids, values, offsets.astype(np.int64))
 
     def _numbers(self, word: str) -> list[int]:
         found = self._cache.get(word)
