@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from nearfar.core.optional import needed
 from nearfar.maths.nearest_chunked import nearest_chunked
+from nearfar.maths.principal_axes import principal_axes
 
 DIRECTIONS = 50  # principal axes that t-SNE is given
 FEWEST = 5  # points below which t-SNE means nothing
@@ -29,15 +30,8 @@ def principal(vectors: NDArray[Any], axes: int = 2) -> tuple[NDArray[np.float64]
 
     An axis points to where its largest coordinate is positive, so that the same vectors give the same picture.
     """
-    centred = np.asarray(vectors, dtype=np.float64)
-    centred = centred - centred.mean(0)
-    values, turned = np.linalg.eigh(centred.T @ centred)
-    values, turned = values[::-1].clip(min=0), turned[:, ::-1]
-    turned = turned * np.where(turned[np.abs(turned).argmax(0), np.arange(turned.shape[1])] < 0, -1.0, 1.0)
-    places = np.zeros((len(centred), axes))
-    kept = min(axes, turned.shape[1])
-    places[:, :kept] = centred @ turned[:, :kept]
-    return places, values / max(values.sum(), np.finfo(np.float64).tiny)
+    found = principal_axes(vectors, axes)
+    return found.places(vectors), found.shares
 
 
 def t_sne(vectors: NDArray[Any], seed: int = 0) -> NDArray[np.float64]:
