@@ -15,6 +15,8 @@ OPTIONS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
 )
+# What the browser itself does with a key, such as closing a dialog, goes by its number.
+CODES = {"Escape": 27}
 # Straight to this machine, whatever proxy the environment names.
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -69,13 +71,15 @@ class Chromium:
         return self._send("POST", f"{self.session}/goog/cdp/execute", {"cmd": name, "params": parameters})
 
     def open(self, path, *, dark=False, width=1280, height=900):
-        """Show a file; what was logged before is forgotten."""
+        """Show a file, or an address; what was logged before is forgotten."""
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.command("Emulation.setEmulatedMedia", features=[scheme])
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.command("Emulation.setDeviceMetricsOverride", **size)
         self.messages(), self.requests()
-        self._send("POST", f"{self.session}/url", {"url": Path(path).resolve().as_uri()})
+        self._send(
+            "POST", f"{self.session}/url", {"url": path if "://" in str(path) else Path(path).resolve().as_uri()}
+        )
         self.settle()
 
     def run(self, script, *given):
@@ -86,6 +90,15 @@ class Chromium:
         """Wait until what was asked for is drawn."""
         draw = "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(() => done(1)))"
         self._send("POST", f"{self.session}/execute/async", {"script": draw, "args": []})
+
+    def until(self, script, *given, seconds=10):
+        """The value of a JavaScript function's body as soon as it is true."""
+        end = time.monotonic() + seconds
+        while not (value := self.run(script, *given)):
+            if time.monotonic() > end:
+                raise TimeoutError(f"not within {seconds} seconds: {script}")
+            time.sleep(0.02)
+        return value
 
     def messages(self):
         """What the console said since the last call."""
@@ -112,9 +125,10 @@ class Chromium:
 
     def key(self, key, text=""):
         """Press a key of the focused element."""
-        more = {"text": text} if text else {}
+        code = {"windowsVirtualKeyCode": CODES[key]} if key in CODES else {}
+        more = code | ({"text": text} if text else {})
         self.command("Input.dispatchKeyEvent", type="keyDown", key=key, **more)
-        self.command("Input.dispatchKeyEvent", type="keyUp", key=key)
+        self.command("Input.dispatchKeyEvent", type="keyUp", key=key, **code)
         self.settle()
 
     def screenshot(self, path, whole=False):

@@ -87,7 +87,7 @@ export class CorpusMap {
     const lit = this.hits.length > 0, size = this.data.points.length > 1500 ? 1.7 : 2.6, dim = styled("dim");
     pen.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
     pen.clearRect(0, 0, this.width, this.height);
-    pen.globalAlpha = lit ? 0.35 : 0.8;
+    pen.globalAlpha = lit ? 0.45 : 0.8;
     this.data.points.forEach((point, i) => {
       const [x, y] = this.place(point);
       if (x < -4 || y < -4 || x > this.width + 4 || y > this.height + 4) return;

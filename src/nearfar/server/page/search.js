@@ -88,7 +88,7 @@ const act = {
 
 const show = (milliseconds) => {
   const asked = state.q.trim() || state.like, lists = find("#lists");
-  marked = null;
+  act.mark(null);
   find("#empty").hidden = Boolean(asked);
   lists.className = answers.length > 1 ? "beside" : "";
   lists.replaceChildren(...answers.map((answer, side) => listElement(answer, side)));
