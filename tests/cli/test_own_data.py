@@ -69,12 +69,12 @@ def test_train_evaluate_encode_search(here, capsys):
     vectors = np.load("v.npy", allow_pickle=False)
     assert vectors.shape == (120, 32)
 
-    assert run("encode", "run", "--data", "my.jsonl", "--column", "answer", "--index", "answers", "--quiet") == 0
+    assert run("index", "run", "my.jsonl", "--column", "answer", "--out", "answers", "--quiet") == 0
     capsys.readouterr()
     assert run("search", "answers", "where", "does the coral badger live", "--k", "3", "--json") == 0
     hits = json.loads(capsys.readouterr().out)
     assert len(hits) == 3
-    assert hits[0]["answer"] == "the reef tint badgers live in the badger house"
+    assert hits[0]["text"] == "the reef tint badgers live in the badger house"
     assert hits[0]["score"] > hits[2]["score"]
     assert run("search", "answers", "coral badger") == 0
     assert "reef tint badgers" in capsys.readouterr().out
@@ -249,12 +249,12 @@ def test_encode_says_what_is_missing(trained, capsys):
     assert run("encode", "run", "--data", "my.jsonl", "--column", "anser", "--out", "v.npy") == 3
     assert "answer" in capsys.readouterr().err
     assert run("encode", "run", "--data", "my.jsonl", "--column", "answer") == 2
-    assert "--index" in capsys.readouterr().err
+    assert "--out" in capsys.readouterr().err
     assert run("encode", "run", "--data", "my.jsonl", "--column", "answer", "--out", "nowhere/v.npy", "--quiet") == 4
 
 
 def test_an_index_of_another_model_is_refused(trained, capsys):
-    assert run("encode", "run", "--data", "my.jsonl", "--column", "answer", "--index", "answers", "--quiet") == 0
+    assert run("index", "run", "my.jsonl", "--column", "answer", "--out", "answers", "--quiet") == 0
     assert run("train", "pairs", "--data", "my.jsonl", "--out", "other", *SETTINGS, "--seed", "5", "--quiet") == 0
     capsys.readouterr()
     assert run("search", "answers", "badger", "--model", "other") == 3

@@ -8,7 +8,7 @@ import pytest
 
 import nearfar as nf
 from nearfar.cli.main import main
-from nearfar.search.flat import FlatIndex
+from nearfar.search.index import Index
 
 VERBS = ("parse", "render", "encode", "validate", "merge", "split", "filter", "sort", "invert", "count", "hash", "trim")
 THINGS = (
@@ -65,7 +65,7 @@ def finished(corpus, tmp_path_factory):
 
 def test_what_it_leaves_behind(finished, corpus):
     assert {"model", "index", "report.html", "run-1", "README.txt"} <= {p.name for p in finished.iterdir()}
-    index = FlatIndex.open(finished / "index")
+    index = Index.open(finished / "index")
     assert len(index) == 120
     row = index.row(0)
     source = (corpus / row["package"]).parent / row["file"] if not row["file"].startswith("/") else row["file"]

@@ -342,7 +342,7 @@ def test_bad_records_that_cannot_be_written(tmp_path):
 def test_reading_imports_neither_torch_nor_pyarrow(tmp_path, in_process):
     path = write_jsonl(tmp_path / "a.jsonl")
     code = (
-        "import sys, nearfar.data.pairs, nearfar.data.order, nearfar.data.split, nearfar.search.flat\n"
+        "import sys, nearfar.data.pairs, nearfar.data.order, nearfar.data.split, nearfar.search.index\n"
         f"print(len(nearfar.data.pairs.pairs({str(path)!r})), sorted({{'torch', 'pyarrow', 'pandas'}} & set(sys.modules)))"
     )
     done = in_process("-c", code)

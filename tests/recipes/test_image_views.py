@@ -88,7 +88,7 @@ def test_a_folder_is_trained_on_encoded_and_searched_from_the_command_line(tmp_p
     assert main(["train", "image_views", "--data", "photos", "--out", "run", *settings, "--quiet"]) == 0
     assert "held-out mrr" in capsys.readouterr().out
     assert main(["train", "--resume", "run", "--quiet"]) == 0, "a folder has no columns"
-    assert main(["encode", "run", "--data", "photos", "--index", "index", "--quiet"]) == 0
+    assert main(["index", "run", "photos", "--out", "index", "--quiet"]) == 0
     capsys.readouterr()
     assert main(["search", "index", "photos/kind1/03.png", "--k", "2"]) == 0
     assert capsys.readouterr().out.splitlines()[0].split() == ["1.000", "photos/kind1/03.png"]

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from itertools import pairwise
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -19,6 +20,7 @@ WORDS = 16  # of a query that are looked at
 LONGEST = 8_000  # characters of a document that are looked at
 
 
+@runtime_checkable
 class Encode(Protocol):
     """Texts -> vectors [n d], of queries or of documents."""
 
@@ -68,8 +70,10 @@ def explanation(query: str, text: str, encode: Encode) -> Explanation:
 
 def pieces(text: str) -> list[tuple[int, int]]:
     """Sentences or lines of a text as (start, end), neighbours joined until there are at most 24; one of words where there is one only."""
-    for pattern in (r"[^\n.!?]*(?:[.!?]+(?=\s)|\n|$)\s*", r"[^\n]*(?:\n|$)", r"\S+\s*"):
-        spans = [(m.start(), m.end()) for m in re.finditer(pattern, text) if m.group().strip()]
+    spans: list[tuple[int, int]] = []
+    for gap in (r"(?<=[.!?])\s+|\n\s*", r"\s+"):
+        cuts = [0, *(m.end() for m in re.finditer(gap, text)), len(text)]
+        spans = [(start, end) for start, end in pairwise(cuts) if text[start:end].strip()]
         if len(spans) > 1:
             break
     size = -(-len(spans) // PIECES) if spans else 1

@@ -197,6 +197,8 @@ class Index:
             if verify:
                 index.check()
             index.view()
+            if write:
+                index._table.beside_readers()
         except BaseException:
             index.close()
             raise
@@ -264,12 +266,12 @@ class Index:
             )
         view = self.view()
         allowed = self._passing(view.version, tuple(where)) if where else None
-        found = nearest(unit(queries, "queries"), view, _asked(k), allowed, EXACT)
+        found = nearest(unit(queries, "queries"), view, asked(k), allowed, EXACT)
         return Hits(*found)
 
     def words(self, text: str, k: int = 10, *, where: Sequence[Filter] = (), prefix: bool = False) -> Hits:
         """The k rows [1 k] that hold words of a text, by BM25 (higher is better); `prefix`: its last word is unfinished."""
-        found = self._table.words(text, _asked(k), where, prefix=prefix)
+        found = self._table.words(text, asked(k), where, prefix=prefix)
         return Hits(
             np.array([slot for slot, _ in found], dtype=np.int64)[None],
             np.array([s for _, s in found], dtype=np.float32)[None],
@@ -306,7 +308,7 @@ class Index:
         """The slots [n] int64 of all rows, ascending."""
         return np.flatnonzero(self.view().alive)
 
-    def vectors(self, slots: Sequence[int] | np.ndarray) -> np.ndarray:
+    def vectors(self, slots: Sequence[SupportsIndex] | np.ndarray) -> np.ndarray:
         """Vectors [n d] float32 of unit length. UsageError for a slot that there is not."""
         view, numbers = self.view(), np.asarray(slots, dtype=np.int64)
         bad = numbers[(numbers < 0) | (numbers >= len(view.alive))]
@@ -543,7 +545,8 @@ def _twice(name: str) -> UsageError:
     return UsageError(f"the key {name!r} is given twice", where="keys", remedy="give every row a key of its own")
 
 
-def _asked(k: SupportsIndex) -> int:
+def asked(k: SupportsIndex) -> int:
+    """How many hits are asked for; UsageError below 1."""
     if operator.index(k) < 1:
         raise UsageError(f"k={k} asks for nothing", where="k", remedy="ask for at least one row")
     return operator.index(k)

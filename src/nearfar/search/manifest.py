@@ -75,7 +75,7 @@ def read_manifest(directory: Path) -> Manifest:
             where=str(path),
             remedy=f"{REBUILD}, or use the version of nearfar that wrote it",
         )
-    if values.get("dtype") not in VECTORS:
+    if values.get("dtype") not in tuple(VECTORS):
         raise damaged(path, f"dtype is {values.get('dtype')!r}; there are {', '.join(VECTORS)}")
     dimension = values.get("dimension")
     if type(dimension) is not int or not 1 <= dimension <= MAX_DIMENSION:

@@ -15,7 +15,7 @@ import re
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,8 +61,8 @@ class Table:
         table = cls(path)
         with table._errors():
             connection = table._connection()
-            connection.execute(f"PRAGMA journal_mode = {'OFF' if whole else 'WAL'}")
             if whole:
+                connection.execute("PRAGMA journal_mode = OFF")
                 connection.execute("PRAGMA synchronous = OFF")
             connection.executescript(SCHEMA)
         return table
@@ -137,7 +137,7 @@ class Table:
     def columns(self, most: int, longest: int, sample: int) -> dict[str, dict[Any, int]]:
         """Columns with at most `most` different values, none of more than `longest` characters, and how many rows have each."""
         seen = """SELECT e.key, count(DISTINCT e.value), max(length(e.value)),
-                         min(e.type IN ('integer', 'real', 'true', 'false', 'text'))
+                         min(e.type NOT IN ('array', 'object'))
                   FROM (SELECT row FROM rows LIMIT ?) AS r, json_each(r.row) AS e GROUP BY e.key"""
         names = [n for n, many, size, plain in self._read(seen, [sample]) if many <= most and size <= longest and plain]
         made: dict[str, dict[Any, int]] = {}
@@ -207,11 +207,14 @@ class Table:
         connection.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (slot, texts(content)))
 
     def finish(self) -> None:
-        """Make one file of it that later writers may add to."""
+        """Nothing more is written soon: order the words for searching."""
         with self._errors():
-            connection = self._connection()
-            connection.execute("INSERT INTO words (words) VALUES ('optimize')")
-            connection.execute("PRAGMA journal_mode = WAL")
+            self._connection().execute("INSERT INTO words (words) VALUES ('optimize')")
+
+    def beside_readers(self) -> None:
+        """Write so that readers need not wait (a log beside the file), unless somebody reads right now: then they do wait."""
+        with self._errors(), suppress(sqlite3.OperationalError):
+            self._connection().execute("PRAGMA journal_mode = WAL")
 
     # Checking.
 

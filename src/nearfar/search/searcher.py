@@ -18,7 +18,7 @@ from nearfar.core.model import Model
 from nearfar.search.explain import Explanation, explanation
 from nearfar.search.filters import Filter
 from nearfar.search.fusion import Fusion, fused
-from nearfar.search.index import Hits, Index
+from nearfar.search.index import Hits, Index, asked
 
 CARD = Card(
     name="searcher",
@@ -58,10 +58,11 @@ class Searcher:
 
     >>> import nearfar as nf, tempfile
     >>> texts = ["parse a date", "open a file", "sort a list of numbers"]
-    >>> model = nf.train("pairs", data=[(t, t) for t in texts * 4], epochs=1, quiet=True)  # doctest: +SKIP
-    >>> vectors = model.encode(texts, side="document")  # doctest: +SKIP
-    >>> index = nf.Index.build("answers", vectors, [{"text": t} for t in texts], model=model.fingerprint)  # doctest: +SKIP
-    >>> nf.Searcher(index, model).search("how to sort", k=1)[0].row["text"]  # doctest: +SKIP
+    >>> place, small = tempfile.mkdtemp(), ["encoder.dimension=16", "fit.epochs=1"]
+    >>> model = nf.train("pairs", data=[(t, t) for t in texts] * 4, settings=small, out=place + "/run", progress=False)
+    >>> vectors = model.encode(texts, side="document")
+    >>> index = nf.Index.build(place + "/index", vectors, [{"text": t} for t in texts], model=model.fingerprint)
+    >>> nf.Searcher(index, model).search("sort numbers", k=1)[0].row["text"]
     'sort a list of numbers'
     """
 
@@ -112,6 +113,7 @@ class Searcher:
         for number, text in enumerate(texts):
             if not isinstance(text, str) or not text.strip():
                 raise UsageError("the query is empty", where=f"query {number}", remedy="ask for something")
+        k = asked(k)
         depth = k if mode != "hybrid" and rerank is None else max(min(DEPTH * k, DEEPEST), SHALLOWEST, k)
         near = self._near(texts, depth, where, alone=mode == "near") if mode != "words" else [None] * len(texts)
         made = []
