@@ -158,4 +158,6 @@ CLAIM = Claim(
     scale="600 canvases of 24 x 24 pixels with two to four digits, maps of 6 x 6 places, two passes, windows of 0.4 to 1 for views; a "
     "linear classifier of the mean vector of the places under a digit; `untrained` describes and decides nothing; alignment and "
     "uniformity of places are reported beside it",
+    reading="matching by likeness is surely better than by number, and no better than contrast of whole pictures; no "
+    "arm beats the weights it began with, so that none of them has learned much about places in two passes",
 )

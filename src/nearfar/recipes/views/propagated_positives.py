@@ -145,4 +145,6 @@ CLAIM = Claim(
     "instances is their ablation, not seen",
     scale="a network of 77,000 weights, a thousand digits of 8 x 8 pixels, the 256 nearest of a thousand as negatives, windows for views, "
     "ten passes with one look each; nearest neighbours for a linear classifier",
+    reading="no difference in either direction, to within a point; how many of the propagated positives are of "
+    "another class was not looked at",
 )
