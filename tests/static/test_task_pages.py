@@ -25,6 +25,7 @@ PAGES = (
     "several-data-sets.md",
     "many-gpus.md",
     "resume.md",
+    "encode-at-scale.md",
     "your-own-method.md",
 )
 
