@@ -162,7 +162,8 @@ def _show(facts: dict[str, Any], groups: list[list[Member]], args: argparse.Name
     if not groups:
         return
     print(
-        f"{facts['go']:,} rows beside the one a group that stays, {facts['same_text']:,} of them the same to the letter"
+        f"{_many(facts['go'], 'row')} beside the earliest of each group, which stays: {facts['same_text']:,} to the letter the "
+        f"same, {facts['go'] - facts['same_text']:,} nearly"
     )
     if facts["below_threshold"]:
         print(
@@ -185,7 +186,8 @@ def _show(facts: dict[str, Any], groups: list[list[Member]], args: argparse.Name
     if args.out:
         print(f"{facts['stay']:,} rows that stay are in {args.out}")
     if args.pairs:
-        print(f"{facts['pairs']:,} pairs are in {args.pairs}")
+        verb = "is" if facts["pairs"] == 1 else "are"
+        print(f"{_many(facts['pairs'], 'pair')} {verb} in {args.pairs}")
     if args.drop:
         print(f"{_many(facts['deleted'], 'row')} deleted from the index, {facts['stay']:,} stay")
     elif not args.out:

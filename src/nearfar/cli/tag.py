@@ -187,7 +187,7 @@ def _lines(living: Living, tags: list[Tag], found: Tagged) -> Iterator[dict[str,
     for row, (key, _) in enumerate(living.every()):
         pairs = zip(found.of(row), found.cosines[row].tolist(), strict=False)
         line: dict[str, Any] = {"key": key, "tags": [{"tag": tags[n].name, "cosine": round(c, 6)} for n, c in pairs]}
-        if found.probability is not None:
+        if found.probability is not None and found.given[row]:
             line["nearest_probability"] = round(float(found.probability[row]), 6)
         yield line
 
@@ -196,7 +196,8 @@ def _show(facts: dict[str, Any], args: argparse.Namespace) -> None:
     print(f"{facts['rows']:,} rows, {len(facts['tags'])} tags, asked for as {facts['template']!r}")
     longest = min(max(len(tag["tag"]) for tag in facts["tags"]), width() // 3)
     for tag in sorted(facts["tags"], key=lambda tag: -tag["rows"]):
-        print(f"\n{bold(tag['tag'].ljust(longest))} {tag['rows']:>9,}  {tag['share']:.1%}")
+        gap = "\n" if tag["examples"] else ""
+        print(f"{gap}{bold(tag['tag'].ljust(longest))} {tag['rows']:>9,}  {tag['share']:.1%}")
         for one in tag["examples"]:
             sure = "" if one["nearest_probability"] is None or args.several else f" ({one['nearest_probability']:.0%})"
             print(f"    {one['cosine']:.3f}{sure}  {shown(one['key'], one['row'], 18)}")
