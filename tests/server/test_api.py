@@ -101,6 +101,8 @@ def test_a_batch_answers_as_single_queries_do(api):
     batch = api.post("/api/search", json={"queries": queries, "k": 4}).json()["results"]
     single = [api.get("/api/search", params={"q": q, "k": 4}).json()["hits"] for q in queries]
     assert [result["hits"] for result in batch] == single
+    assert api.post("/api/search", json={"queries": queries, "k": 4.0}).json()["results"] == batch  # a whole number too
+    assert api.post("/api/search", json={"queries": queries, "k": 4.5}).status_code == 422
     assert single[0] != single[2]
 
 

@@ -123,7 +123,7 @@ def test_a_reader_that_does_not_read_is_dropped(impatient):
 
 def test_what_is_too_long_or_no_http_is_refused(impatient):
     for sent, status in (
-        (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 4000 + b"\r\nConnection: close\r\n\r\n", b"HTTP/1.1 431"),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 4000 + b"\r\nConnection: close\r\n\r\n", b"HTTP/1.1 400"),
         (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 4000, b"HTTP/1.1 400"),
         (b"\x16\x03\x01 hello\r\n\r\n", b"HTTP/1.1 400"),
         (b"POST /api/search HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\r\n", b"HTTP/1.1 413"),

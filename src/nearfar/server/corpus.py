@@ -168,7 +168,8 @@ class Corpus:
             raise Refusal(422, "the model of this index does not read text", where=self.name)
         keys = [str(row["key"]) for row in rows]
         contents = [{name: value for name, value in row.items() if name != "key"} for row in rows]
-        vectors = self.model.encode([str(row["text"]) for row in rows], side=self.searcher.document_side)
+        texts = [str(row["text"]) for row in rows]
+        vectors = self.model.encode(texts, side=self.searcher.document_side)[:, : self.index.manifest.dimension]
         unknown = np.flatnonzero(~vectors.any(1))
         if len(unknown):
             raise Refusal(

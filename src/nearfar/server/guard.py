@@ -97,11 +97,11 @@ class Guard:
             )
 
     def _check_size(self, scope: Scope) -> None:
-        """Raises Refusal 431: headers that come in one piece were read whole, however long they are."""
+        """Raises Refusal 400: headers that come in one piece were read whole, however long they are."""
         size = len(scope["query_string"]) + len(scope["path"])
         size += sum(len(name) + len(value) for name, value in scope["headers"])
         if size > self.limits.headers:
-            raise Refusal(431, f"address and headers are longer than {self.limits.headers:,} bytes", remedy="send less")
+            raise Refusal(400, f"address and headers are longer than {self.limits.headers:,} bytes", remedy="send less")
 
     def _check_sender(self, path: str, headers: Mapping[str, str]) -> None:
         """Raises Refusal for a name that is not ours (DNS rebinding), a page of another site, or a wrong token."""

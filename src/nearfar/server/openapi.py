@@ -17,12 +17,11 @@ REASONS = {
     413: "The body is too large.",
     415: "The body is no JSON.",
     422: "Something in the request has the wrong form or value.",
-    431: "Address and headers are too long.",
     500: "The index is damaged, or the server has a fault.",
     503: "Too much is asked at once.",
     504: "There was no answer in time.",
 }
-EVERYWHERE = (400, 403, 422, 431, 500, 503, 504)
+EVERYWHERE = (400, 403, 422, 500, 503, 504)
 WITH_BODY = (408, 413, 415)
 ERROR = {
     "type": "object",

@@ -90,6 +90,8 @@ def _is(value: Any, kinds: str | Sequence[str]) -> bool:
     kinds = [kinds] if isinstance(kinds, str) else kinds
     if isinstance(value, bool):
         return "boolean" in kinds
+    if isinstance(value, float) and value.is_integer() and "integer" in kinds:
+        return True  # 1.0 is a whole number of JSON
     return any(isinstance(value, _TYPES[kind]) for kind in kinds)
 
 

@@ -106,7 +106,7 @@ class Service:
         """Many queries."""
         b = given.body
         name = b.get("index", self.names[0])
-        asked = Asked(b.get("k", 10), b.get("mode", MODES[0]), b.get("where", []), b.get("prefix", False))
+        asked = Asked(int(b.get("k", 10)), b.get("mode", MODES[0]), b.get("where", []), b.get("prefix", False))
         found = await self._ask(name, lambda corpus: corpus.search(b["queries"], asked))
         return {
             "index": name,
@@ -185,7 +185,11 @@ def _routes(service: Service, *, writes: bool) -> list[Route]:
     filters = {
         "type": "array",
         "maxItems": limits.filters,
-        "items": {"type": "string", "maxLength": limits.filter, "pattern": r"^[^\s=<>!~]+(=|!=|<=|>=|<|>|~)[^\n\r]*$"},
+        "items": {
+            "type": "string",
+            "maxLength": limits.filter,
+            "pattern": r"^ *[^\x00-\x20=<>!~][^=<>!~]*(=|!=|<=|>=|<|>|~)",
+        },
     }
     named = {"type": "string", "enum": service.names}
     q = Param("q", text, "what to search for", required=True)
