@@ -802,3 +802,23 @@ def test_nothing_of_an_index_is_ever_unpickled(place):
     for path in place.glob("vectors.*"):
         path.write_bytes(pickle.dumps({"a": 1}) * 1000)
     assert "checksum" in opened(place).what
+
+
+def test_very_common_words_are_left_out_beside_rarer_ones(tmp_path, monkeypatch):
+    monkeypatch.setattr("nearfar.search.rows.COMMON", 20)
+    content = [
+        {"text": f"the {'moon ' if i % 10 == 0 else ''}number{i} {'Été' if i % 2 else 'sun'}"} for i in range(100)
+    ]
+    index = Index.build(tmp_path / "i", vectors(100), content, model=MODEL)
+    assert set(index.words("the moon", 100).rows[0].tolist()) == set(range(0, 100, 10))
+    assert index.words("the moon", 100).scores.tolist() == index.words("moon", 100).scores.tolist()
+    # Alone, about the first so many that hold it are ranked; never none, and never all.
+    for word in ("the", "ete", "ÉTÉ"):
+        found = index.words(word, 100).rows[0]
+        assert 5 <= len(found) <= 25, word
+    assert set(index.words("mo", 100, prefix=True).rows[0].tolist()) == set(range(0, 100, 10))
+    assert index.words("nu", 100, prefix=True).rows.shape == (1, 0), "what goes on in more ways is looked up as it is"
+    assert index.words("number7 nu", 100, prefix=True).rows.tolist() == [[7]]
+    monkeypatch.setattr("nearfar.search.rows.COMMON", 1000)
+    fresh = Index.open(tmp_path / "i")
+    assert len(fresh.words("the moon", 100).rows[0]) == 100

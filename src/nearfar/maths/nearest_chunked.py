@@ -29,12 +29,18 @@ class Table(Protocol):
 
 
 def nearest_chunked(
-    queries: np.ndarray, vectors: np.ndarray | Table, k: int, *, block: tuple[int, int] = (QUERIES, ROWS)
+    queries: np.ndarray,
+    vectors: np.ndarray | Table,
+    k: int,
+    *,
+    block: tuple[int, int] = (QUERIES, ROWS),
+    longest: float | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Row numbers [q k] int64 and dot products [q k] float32, best first, equal ones in the order of rows.
 
     queries [q d] float32 and vectors [n d] (float32 or float16) are finite; rows of unit length make it the cosine. At most n
-    are given. `vectors` may be memory-mapped, and is read once for every `block[0]` queries, `block[1]` rows at a time.
+    are given. `vectors` may be memory-mapped, and is read once for every `block[0]` queries, `block[1]` rows at a time. `longest`: no
+    row is longer, where that is known (1 for unit rows); else it is measured, which for one query takes as long as the product.
 
     >>> numbers, scores = nearest_chunked(np.eye(2, 3, dtype="float32"), np.eye(3, dtype="float32"), 2)
     >>> numbers.tolist(), scores.tolist()
@@ -45,7 +51,7 @@ def nearest_chunked(
     scores = np.empty((len(queries), k), dtype=np.float32)
     for start in range(0, len(queries), block[0]):
         part = slice(start, start + block[0])
-        numbers[part], scores[part] = _nearest(queries[part], vectors, k, block[1])
+        numbers[part], scores[part] = _nearest(queries[part], vectors, k, block[1], longest)
     return numbers, scores
 
 
@@ -56,10 +62,11 @@ def nearest_allowed(
     allowed: Allowed,
     *,
     block: tuple[int, int] = (QUERIES, ROWS),
+    longest: float | None = None,
 ) -> np.ndarray:
     """Numbers [q count] int64 of the nearest rows that `allowed(query numbers [p], row numbers [p k]) -> bool [p k]` lets pass.
 
-    Best first; -1 where there are fewer. More are asked for, for those queries alone, until enough pass.
+    Best first; -1 where there are fewer. More are asked for, for those queries alone, until enough pass. `longest` as above.
 
     >>> x = np.eye(3, dtype="float32")
     >>> nearest_allowed(x, x, 1, lambda query, row: row != query[:, None]).tolist()
@@ -71,7 +78,7 @@ def nearest_allowed(
         part, short = max(1, HELD // k), []
         for start in range(0, len(waiting), part):
             some = waiting[start : start + part]
-            found, _ = nearest_chunked(queries[some], vectors, k, block=block)
+            found, _ = nearest_chunked(queries[some], vectors, k, block=block, longest=longest)
             passes = allowed(some, found)
             place = passes.cumsum(1) - 1
             row, column = np.nonzero(passes & (place < count))
@@ -86,14 +93,16 @@ def exact_scores(rows: np.ndarray, query: np.ndarray) -> np.ndarray:
     return np.einsum("nd,d->n", rows.astype(np.float64), query.astype(np.float64)).astype(np.float32)
 
 
-def _nearest(queries: np.ndarray, vectors: np.ndarray | Table, k: int, block: int) -> tuple[np.ndarray, np.ndarray]:
+def _nearest(
+    queries: np.ndarray, vectors: np.ndarray | Table, k: int, block: int, longest: float | None
+) -> tuple[np.ndarray, np.ndarray]:
     lengths = _lengths(queries)
     best = [(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)) for _ in queries]
     least = np.full(len(queries), -np.inf, dtype=np.float32)  # the k-th best score so far
     for start in range(0, len(vectors), block):
         rows = np.ascontiguousarray(vectors[start : start + block], dtype=np.float32)
         rough = queries @ rows.T
-        margin = _error(queries.shape[1]) * lengths * _lengths(rows).max()
+        margin = _error(queries.shape[1]) * lengths * (_lengths(rows).max() if longest is None else longest)
         if start == 0 and len(rows) > k:  # later blocks have the best so far
             least = np.partition(rough, len(rows) - k, axis=1)[:, len(rows) - k]
         floor = least - 2 * margin  # no row below it can be among the best k any more

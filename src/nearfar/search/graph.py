@@ -9,19 +9,22 @@ Source: Malkov and Yashunin 2016 (arXiv 1603.09320). 16 links and 128 candidates
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from nearfar.core.files import sha256, write_text
 from nearfar.core.optional import needed
-from nearfar.search.manifest import GRAPH
+from nearfar.search.manifest import GRAPH, GRAPH_IS
 from nearfar.search.vector_files import Vectors
 
 LINKS = 16
 WHILE_BUILDING = 128
 WHILE_SEARCHING = 128  # twice usearch's default: recall counts for more than the last half millisecond
+SAME = 0.99  # cosine of a vector with what the graph holds of it, which is rounded
 PART = 65_536  # vectors given to it at once
 
 
@@ -33,7 +36,7 @@ class Graph:
 
     @classmethod
     def build(cls, vectors: Vectors, count: int, dimension: int, older: Graph | None = None) -> Graph:
-        """The graph of the first `count` vectors; an older one of fewer is extended (in place: it must not be searched meanwhile)."""
+        """The graph of the first `count` vectors; an older one of fewer is made longer, in place: nobody may search it meanwhile."""
         usearch = needed("usearch.index", "search")
         held, done = (older._held, older.covered) if older else (_empty(usearch, dimension, vectors), 0)
         for start in range(done, count, PART):
@@ -42,34 +45,34 @@ class Graph:
         return cls(held, count)
 
     def save(self, directory: Path) -> None:
-        """Write it beside the index, whole or not at all."""
+        """Write it beside the index, then what it is: a process that dies in between leaves a graph that `load` does not believe."""
         work = directory / f".{GRAPH}.new"
         self._held.save(str(work))
         with open(work, "rb+") as file:
             os.fsync(file.fileno())
+        told = {"covered": self.covered, "dimension": int(self._held.ndim), "sha256": sha256(work)}
         os.replace(work, directory / GRAPH)
+        write_text(directory / GRAPH_IS, json.dumps(told) + "\n")
 
     @classmethod
     def load(cls, directory: Path, vectors: Vectors, dimension: int) -> Graph | None:
-        """What `save` wrote, if it is there and of these vectors: not longer than they are, and the last one in it is the same."""
-        path = directory / GRAPH
-        if not path.is_file():
-            return None
-        usearch = needed("usearch.index", "search")
-        told = usearch.Index.metadata(str(path))
-        if not told or int(told.get("dimensions", 0)) != dimension:
-            return None
-        held = _empty(usearch, dimension, vectors)
-        held.load(str(path))
-        covered = len(held)
-        if not 0 < covered <= len(vectors):
-            return None
-        for number in {0, covered // 2, covered - 1}:
-            mine = held.get(np.uint64(number))
+        """What `save` wrote, if it is there, whole (its reader is no place for a damaged file), and of these very vectors."""
+        try:
+            told = json.loads((directory / GRAPH_IS).read_text("utf-8"))
+            covered = int(told["covered"])
             if (
-                mine is None
-                or float(np.dot(np.asarray(mine, np.float32).ravel(), vectors[number : number + 1][0])) < 0.98
+                told["dimension"] != dimension
+                or not 0 < covered <= len(vectors)
+                or sha256(directory / GRAPH) != told["sha256"]
             ):
+                return None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        held = _empty(needed("usearch.index", "search"), dimension, vectors)
+        held.load(str(directory / GRAPH))
+        for number in (0, covered // 2, covered - 1):
+            mine = held.get(np.uint64(number))
+            if mine is None or _cosine(np.asarray(mine, np.float32).ravel(), vectors[number : number + 1][0]) < SAME:
                 return None
         held.expansion_search = WHILE_SEARCHING
         return cls(held, covered)
@@ -81,6 +84,10 @@ class Graph:
         counts = np.atleast_1d(np.asarray(getattr(matches, "counts", keys.shape[1])))
         keys[np.arange(keys.shape[1]) >= counts[:, None]] = -1
         return keys
+
+
+def _cosine(x: np.ndarray, y: np.ndarray) -> float:
+    return float(x @ y / max(np.linalg.norm(x) * np.linalg.norm(y), 1e-12))
 
 
 def _empty(usearch: Any, dimension: int, vectors: Vectors) -> Any:

@@ -15,7 +15,7 @@ import operator
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Self, SupportsIndex
@@ -52,6 +52,7 @@ CARD = Card(
 )
 
 EXACT = 200_000  # rows up to which every vector is looked at; above, a graph of neighbours chooses candidates
+OUTSIDE = 20_000  # rows, or a tenth of all, that are searched beside the graph before it is made longer
 FEW, SHORT, SAMPLE = 50, 60, 20_000  # `columns`: different values, characters of one, rows that are looked at first
 
 
@@ -82,6 +83,7 @@ class Index:
         self._table = Table(directory / ROWS)
         self._view: View | None = None
         self._passing = lru_cache(maxsize=64)(self._passing_of)
+        self._counted = lru_cache(maxsize=4096)(lambda version, word, goes_on: self._table.counted(word, goes_on))
 
     def __enter__(self) -> Self:
         return self
@@ -199,6 +201,7 @@ class Index:
             index.view()
             if write:
                 index._table.beside_readers()
+                index._extend_graph()
         except BaseException:
             index.close()
             raise
@@ -270,8 +273,17 @@ class Index:
         return Hits(*found)
 
     def words(self, text: str, k: int = 10, *, where: Sequence[Filter] = (), prefix: bool = False) -> Hits:
-        """The k rows [1 k] that hold words of a text, by BM25 (higher is better); `prefix`: its last word is unfinished."""
-        found = self._table.words(text, asked(k), where, prefix=prefix)
+        """The k rows [1 k] that hold words of a text, by BM25 (higher is better); `prefix`: its last word is unfinished.
+
+        A word that more than 20,000 rows hold is left out where a rarer one is asked for too; else about the first 20,000 are ranked.
+        """
+        view = self.view()
+        allowed = None
+        if where:
+            allowed = np.zeros(len(view.alive), dtype=bool)
+            passing = self._passing(view.version, tuple(where))
+            allowed[passing[passing < len(allowed)]] = True
+        found = self._table.words(text, asked(k), allowed, partial(self._counted, view.version), prefix=prefix)
         return Hits(
             np.array([slot for slot, _ in found], dtype=np.int64)[None],
             np.array([s for _, s in found], dtype=np.float32)[None],
@@ -434,6 +446,7 @@ class Index:
             self._held = _lock(self.directory)
             self._table, self._view = Table(self.directory / ROWS), None
             self._passing.cache_clear()
+            self._counted.cache_clear()
         return gone
 
     # Inside.
@@ -478,9 +491,15 @@ class Index:
         """After a change: a graph where there are many rows, made longer once enough are outside of it."""
         view = self.view()
         slots, covered = len(view.alive), view.graph.covered if view.graph else 0
-        if self.manifest.dtype == "bits" or slots <= EXACT or slots - covered <= max(20_000, slots // 10):
+        if (
+            self.manifest.dtype == "bits"
+            or slots <= EXACT
+            or slots - covered <= max(OUTSIDE, slots // 10) * bool(covered)
+        ):
             return
-        graph = Graph.build(view.vectors, slots, self.manifest.dimension)
+        # A copy of its own is made longer: the one in use is being searched.
+        older = Graph.load(self.directory, view.vectors, self.manifest.dimension) if covered else None
+        graph = Graph.build(view.vectors, slots, self.manifest.dimension, older)
         graph.save(self.directory)
         self._view = view._replace(graph=graph)
 

@@ -19,12 +19,12 @@ FORMAT = "nearfar-index"
 VERSION = 2
 MANIFEST = "index.json"
 ROWS = "rows.sqlite"
-GRAPH = "graph.usearch"
+GRAPH, GRAPH_IS = "graph.usearch", "graph.json"
 LOCK = "writing.lock"
 # dtype -> the files of its vectors; the first is searched, the last is what a vector is read from.
 VECTORS = {"float32": ("vectors.f32",), "int8": ("vectors.i8",), "bits": ("vectors.b1", "vectors.i8")}
 FILES = frozenset(
-    [MANIFEST, ROWS, f"{ROWS}-wal", f"{ROWS}-shm", f"{ROWS}-journal", GRAPH, LOCK, *sum(VECTORS.values(), ())]
+    [MANIFEST, ROWS, f"{ROWS}-wal", f"{ROWS}-shm", f"{ROWS}-journal", GRAPH, GRAPH_IS, LOCK, *sum(VECTORS.values(), ())]
 )
 MAX_BYTES = 16 << 20  # of index.json
 MAX_DIMENSION = 1 << 16

@@ -16,6 +16,7 @@ from nearfar.search.vector_files import Vectors, signs
 DENSE = 4  # where at least one row in so many may be found, the others are looked at too and left out afterwards
 OVER = 16  # candidates by signs for every hit that is asked for
 LEAST = 200  # candidates by signs, whatever is asked for
+UNIT = 1 + 1e-6  # no stored vector is longer: float32 rounds a unit row by less
 BITS = 262_144  # rows of signs compared at once
 
 
@@ -67,12 +68,12 @@ def nearest(
     if view.graph is not None and count > exact:
         return _scored(queries, view.vectors, _by_graph(queries, view, view.graph, k, mask, count), k)
     if count == len(mask):
-        return nearest_chunked(queries, view.vectors, k)
+        return nearest_chunked(queries, view.vectors, k, longest=UNIT)
     if DENSE * count >= len(mask):
-        found = nearest_allowed(queries, view.vectors, k, lambda _, slots: mask[slots])
+        found = nearest_allowed(queries, view.vectors, k, lambda _, slots: mask[slots], longest=UNIT)
         return _scored(queries, view.vectors, list(found), k)
     slots = np.flatnonzero(mask)
-    numbers, scores = nearest_chunked(queries, Taken(view.vectors, slots), k)
+    numbers, scores = nearest_chunked(queries, Taken(view.vectors, slots), k, longest=UNIT)
     return slots[numbers], scores
 
 
@@ -93,7 +94,7 @@ def _by_graph(queries: np.ndarray, view: View, graph: Graph, k: int, mask: np.nd
                 short.append(query)
         waiting, wanted = np.array(short, dtype=np.int64), min(4 * wanted, covered)
     if len(outside):
-        numbers, _ = nearest_chunked(queries, Taken(view.vectors, outside), min(k, len(outside)))
+        numbers, _ = nearest_chunked(queries, Taken(view.vectors, outside), min(k, len(outside)), longest=UNIT)
         made = [np.concatenate([near, outside[row]]) for near, row in zip(made, numbers, strict=True)]
     return made
 

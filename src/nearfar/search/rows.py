@@ -14,10 +14,12 @@ import os
 import re
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
+from unicodedata import combining, normalize
 
 import numpy as np
 
@@ -30,11 +32,14 @@ CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE rows (slot INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, row TEXT NOT NULL, digest BLOB NOT NULL, source BLOB NOT NULL);
 CREATE TABLE segments (first INTEGER PRIMARY KEY, count INTEGER NOT NULL, digests TEXT NOT NULL);
 CREATE VIRTUAL TABLE words USING fts5 (text, content = '', tokenize = "unicode61 remove_diacritics 2", prefix = '2 3');
+CREATE VIRTUAL TABLE vocabulary USING fts5vocab (words, 'row');
 INSERT INTO meta VALUES ('slots', 0), ('version', 0);
 """
 MANY = 500  # parameters of one statement
 TERMS = 64  # words of a question that are looked up
-COMMON = 0.25  # a word in more than this share of the rows orders nothing, and costs most
+# Rows: a word in more of them orders little and costs most. It is left out where a rarer one is asked for too, and else about
+# the first so many rows that hold it are ranked.
+COMMON = 20_000
 WAIT = 30.0  # seconds for another writer's transaction
 
 
@@ -118,21 +123,34 @@ class Table:
         statement = f"SELECT slot FROM rows WHERE {told} ORDER BY slot"  # noqa: S608 - columns and values are bound
         found = np.fromiter((slot for (slot,) in self._read(statement, given)), dtype=np.int64)
         if not len(found):
-            self._check_columns(where)
+            self.check_columns(where)
         return found
 
-    def words(self, text: str, k: int, where: Sequence[Filter], *, prefix: bool) -> list[tuple[int, float]]:
-        """(slot, BM25) of the k best rows that hold any word of a text, best first, equal ones by slot; `prefix`: the last word goes on."""
-        match = self._match(text, prefix)
+    def words(
+        self, text: str, k: int, allowed: np.ndarray | None, count: Callable[[str, bool], int], *, prefix: bool
+    ) -> list[tuple[int, float]]:
+        """(slot, BM25) of the k best rows that hold any word of a text, best first, equal ones by slot.
+
+        allowed   bool [slots], which may be found; None: all
+        count     (word, whether it goes on) -> how many rows hold it; `counted`, perhaps remembered
+        prefix    the last word goes on
+        """
+        match, rows = _match(text, prefix, count)
         if not match:
             return []
-        told, given = condition(where)
-        chosen = f" AND rowid IN (SELECT slot FROM rows WHERE {told})" if given else ""  # noqa: S608
-        statement = f"SELECT rowid, -rank FROM words WHERE words MATCH ?{chosen} ORDER BY rank, rowid LIMIT ?"  # noqa: S608
-        found = list(self._read(statement, [match, *given, k]))
-        if where and not found:
-            self._check_columns(where)
-        return found
+        end = self.numbers()[0] if rows <= COMMON else self.numbers()[0] * COMMON // rows
+        asked = "SELECT rowid, -rank FROM words WHERE words MATCH ? AND rowid < ? ORDER BY rank, rowid"
+        found = self._read(asked, [match, end])
+        if allowed is not None:
+            found = ((slot, score) for slot, score in found if slot < len(allowed) and allowed[slot])
+        return list(islice(found, k))
+
+    def counted(self, word: str, goes_on: bool) -> int:
+        """How many rows hold a word as FTS5 keeps it, or words that begin so (a row may count for each of them)."""
+        bare = "".join(c for c in normalize("NFD", word.lower()) if not combining(c))
+        asked = "term >= ? AND term < ?" if goes_on else "term = ?"
+        given = [bare, bare + chr(0x10FFFF)] if goes_on else [bare]
+        return next(self._read(f"SELECT coalesce(sum(doc), 0) FROM vocabulary WHERE {asked}", given))[0]  # noqa: S608
 
     def columns(self, most: int, longest: int, sample: int) -> dict[str, dict[Any, int]]:
         """Columns with at most `most` different values, none of more than `longest` characters, and how many rows have each."""
@@ -266,7 +284,7 @@ class Table:
             [(slot, texts(row)) for slot, row in found],
         )
 
-    def _check_columns(self, where: Sequence[Filter]) -> None:
+    def check_columns(self, where: Sequence[Filter]) -> None:
         """UsageError for a filter on a column that no row has: a misspelt one finds nothing for ever."""
         for name in (told.column for told in where):
             if (
@@ -279,16 +297,6 @@ class Table:
                     where="filter",
                     remedy=f"there are {', '.join(json.loads(first)) or 'none'}",
                 )
-
-    def _match(self, text: str, prefix: bool) -> str:
-        """A question in FTS5's language: any of its words, each in quotes so that none of them is an operator."""
-        words = re.findall(r"[^\W_]+", text)[:TERMS]
-        unfinished = prefix and bool(words) and text[-1:].isalnum()
-        terms = dict.fromkeys(f'"{word}"' for word in (words[:-1] if unfinished else words))
-        made = list(terms)
-        if unfinished:
-            made.append(f'"{words[-1]}" *' if len(words[-1]) > 1 else f'"{words[-1]}"')
-        return " OR ".join(made)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -311,6 +319,24 @@ class Table:
             ) from error
         except sqlite3.DatabaseError as error:
             raise damaged(self.path, str(error)) from error
+
+
+def _match(text: str, prefix: bool, count: Callable[[str, bool], int]) -> tuple[str, int]:
+    """A question in FTS5's language: any of its words, each in quotes so that none of them is an operator; in how many rows the most common is."""
+    words = re.findall(r"[^\W_]+", text)[:TERMS]
+    # One letter begins half of all words, so it waits for the second.
+    last = words[-1] if prefix and words and text[-1:].isalnum() and len(words[-1]) > 1 else None
+    terms = [(word, False) for word in dict.fromkeys(words[:-1] if last else words)]
+    if last:
+        terms.append((last, True))
+    rows = {term: count(*term) for term in terms}
+    if last and rows[terms[-1]] > COMMON:
+        terms[-1] = (last, False)
+        rows[terms[-1]] = count(last, False)
+    there = [term for term in dict.fromkeys(terms) if rows[term]]
+    rare = [term for term in there if rows[term] <= COMMON] or sorted(there, key=lambda term: rows[term])[:1]
+    told = " OR ".join(f'"{word}" *' if goes_on else f'"{word}"' for word, goes_on in rare)
+    return told, max((rows[term] for term in rare), default=0)
 
 
 def digest(content: str) -> bytes:
