@@ -78,12 +78,11 @@ def keep(chromium, pictures, name):
         chromium.screenshot(pictures / f"{name}.png")
 
 
-def test_it_opens_with_examples_and_a_map(chromium, server, pictures):
+def test_it_opens_with_examples_and_a_map(chromium, server):
     shown(chromium, server.url)
     assert chromium.run("return document.querySelectorAll('.example').length") == 3
     assert "121 records" in chromium.run("return document.body.innerText")
     assert chromium.run(FOCUS) == "query"
-    keep(chromium, pictures, "start")
     example = chromium.run("const e = document.querySelector('.example'); e.click(); return e.textContent")
     chromium.until("return document.querySelector('li.hit')")
     assert chromium.run("return document.querySelector('#query').value") == example
@@ -327,7 +326,7 @@ def points(server):
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_light_and_dark_can_be_read(chromium, server, pictures, dark):
+def test_light_and_dark_can_be_read(chromium, server, dark):
     shown(chromium, f"{server.url}/?q=azure+beaver&open=azure-beaver", dark=dark)
     chromium.until("return document.querySelector('.explained')")
     chromium.settle()
@@ -335,8 +334,6 @@ def test_light_and_dark_can_be_read(chromium, server, pictures, dark):
     assert low == []
     paper = chromium.run("return getComputedStyle(document.body).backgroundColor")
     assert (max(map(int, re.findall(r"\d+", paper))) < 60) == dark
-    if dark:
-        keep(chromium, pictures, "dark")
     well(chromium, server)
 
 
@@ -374,7 +371,7 @@ def test_a_narrow_screen_is_not_scrolled_sideways(chromium, server, pictures):
         if "open" in address:
             chromium.until("return document.querySelector('.explained')")
         assert chromium.run("return document.documentElement.scrollWidth") == 390, address
-        if "azure-beaver" in address:
+        if "open=azure-beaver" in address:
             keep(chromium, pictures, "narrow")
     well(chromium, server)
 

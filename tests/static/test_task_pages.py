@@ -26,6 +26,8 @@ PAGES = (
     "many-gpus.md",
     "resume.md",
     "encode-at-scale.md",
+    "serve.md",
+    "search.md",
     "your-own-method.md",
 )
 

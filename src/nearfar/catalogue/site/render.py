@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 from nearfar.catalogue.site.claims_page import claims_body
@@ -83,6 +84,8 @@ def _documents(contents: Contents, further: dict[str, Path], pages: dict[str, st
         if path.suffix == ".svg":
             pages[path.name] = path.read_text("utf-8")
             return path.name
+        if path.suffix == ".png":  # pages are texts, and a picture that is part of one needs no file beside it
+            return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
         inside = path.is_relative_to(PACKAGE) and path.suffix == ".py"
         name = source_page(
             ".".join(("nearfar", *path.relative_to(PACKAGE).with_suffix("").parts)) if inside else path.name
