@@ -15,9 +15,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from nearfar.core.errors import UsageError
 from nearfar.core.model import Model
+from nearfar.core.tokens import Tokens
 from nearfar.encoders.convolutional import Convolutional
 from nearfar.encoders.pretrained import Pretrained
 from nearfar.encoders.pretrained_image import PretrainedImage
@@ -148,18 +150,20 @@ class _UnitGraph(_Graph):
         self.table = nn.Parameter((encoder.table * encoder.weight[:, None]).detach())
 
     def forward(self, units: Tensor, amounts: Tensor) -> Tensor:
-        return self.model.finished((self.table[units] * amounts[..., None]).sum(1))
+        return self.model.finished((functional.embedding(units, self.table) * amounts[..., None]).sum(1))
 
 
-class _Padded:
-    """Tokens that come padded, for encoders that otherwise pad them themselves."""
+class _Padded(Tokens):
+    """Tokens that come padded, for encoders that otherwise pad them themselves; nothing but `padded` can be asked of it."""
 
-    def __init__(self, ids: Tensor, mask: Tensor) -> None:
-        self.ids, self.mask = ids, mask
+    def __init__(self, given: Tensor, mask: Tensor) -> None:
+        object.__setattr__(self, "given", given)  # the class that it stands for is frozen
+        object.__setattr__(self, "mask", mask)
 
     def __len__(self) -> int:
         return 1  # asked for only to tell an empty batch, which nobody gives to a graph
 
     def padded(self, fill: float = 0, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
         """Whatever the caller has filled the gaps with, the encoder finds its own padding there."""
-        return self.ids.masked_fill(~self.mask, int(fill)), self.mask
+        given, mask = self.__dict__["given"], self.__dict__["mask"]
+        return given.masked_fill(~mask, int(fill)), mask

@@ -169,7 +169,10 @@ def _with_int8(work: Path, described: Mapping[str, Any], given: Sequence[Any]) -
     """The second graph; how near its vectors are to those of the first, and the sizes of both."""
     quantization = needed("onnxruntime.quantization", "onnx")
     with _quiet():
-        quantization.quantize_dynamic(work / GRAPH, work / INT8_GRAPH, weight_type=quantization.QuantType.QInt8)
+        # A scale a column: with one a matrix, MiniLM's vectors came to a cosine of 0.95 only, with these to 0.99, in as many bytes.
+        quantization.quantize_dynamic(
+            work / GRAPH, work / INT8_GRAPH, weight_type=quantization.QuantType.QInt8, per_channel=True
+        )
     _describe(work, described)
     exact, rough = (OnnxModel.open(work, int8=int8).encode(given) for int8 in (False, True))
     lengths = np.linalg.norm(exact, axis=1) * np.linalg.norm(rough, axis=1)

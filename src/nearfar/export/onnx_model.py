@@ -23,7 +23,7 @@ from nearfar.export.feeds import Feed, feed_of, padded
 
 FORMAT, VERSION = "nearfar-onnx", 1
 DESCRIPTION, GRAPH, INT8_GRAPH = "onnx.json", "model.onnx", "model.int8.onnx"
-BATCH = 32
+BATCH, AT_ONCE = 32, 16_384  # records, and steps with their padding, of one run of the graph at most
 AGAIN = "export the model anew: nearfar export MODEL --to onnx --out DIR"
 
 
@@ -72,7 +72,7 @@ class OnnxModel:
             options.log_severity_level = 3  # errors
             if threads is not None:
                 options.intra_op_num_threads = threads
-            session = runtime.InferenceSession(str(folder / graph), options, providers=["CPUExecutionProvider"])
+            session = _session(runtime, folder / graph, options)
             return cls(description, session, feed_of(description["reads"], folder))
         except UsageError:
             raise
@@ -81,7 +81,7 @@ class OnnxModel:
                 f"the exported model is damaged: {type(error).__name__}: {error}", where=str(folder), remedy=AGAIN
             ) from error
 
-    def encode(self, records: Sequence[Any], side: str | None = None) -> np.ndarray:
+    def encode(self, records: Sequence[Any] | np.ndarray, side: str | None = None) -> np.ndarray:
         """Vectors [n d] float32 of n records, in their order. Records are texts, sequences of items, or bytes [c h w] of an image.
 
         Raises UsageError for an unknown side or a single string, DataError, where="record i", for a record that cannot be used.
@@ -95,9 +95,18 @@ class OnnxModel:
             return made
         arrays = self._feed(list(records), side or self.sides[0])
         lengths = [len(array) for array in next(iter(arrays.values()))]
-        order = np.argsort(lengths, kind="stable")  # those of like length together: little padding
-        for start in range(0, len(order), BATCH):
-            some = order[start : start + BATCH]
+        order = np.argsort(lengths, kind="stable")[::-1]  # those of like length together: little padding
+        start = 0
+        while start < len(order):
+            some = order[start : start + max(1, min(BATCH, AT_ONCE // max(1, lengths[order[start]])))]
             given = {name: padded([each[i] for i in some], self._fill.get(name, 0)) for name, each in arrays.items()}
             made[some] = self._session.run(["vectors"], given)[0]
+            start += len(some)
         return made
+
+
+def _session(runtime: Any, graph: Path, options: Any) -> Any:
+    try:
+        return runtime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the library raises errors of its own, which share no other base
+        raise ValueError(f"onnxruntime says of {graph.name}: {str(error)[:200]}") from error
