@@ -8,6 +8,8 @@ MAKEFLAGS += --no-print-directory
 VENV ?= .venv
 # The libraries that `bench` compares with live apart: they ask for versions of their own.
 PEERS ?= .venv-peers
+# LanceDB is no part of `dev`.
+LANCE ?= .venv-lance
 BIN := $(VENV)/bin
 # A stamp says what is installed: `.dev` holds all of `.base`.
 BASE := $(VENV)/.base
@@ -18,7 +20,7 @@ JOBS ?= auto
 # Where data sets that need files lie; claims and benchmarks alone read it, and say so where it is unset.
 DATA := $(or $(NEARFAR_DATA),$(wildcard $(abspath ../shared/data)))
 
-.PHONY: help setup fix check test test-all test-browser demo bench claims docs stubs lock clean
+.PHONY: help setup fix check test test-all test-browser test-lance demo bench claims docs stubs lock clean
 
 help:  ## show this list
 	@printf 'nearfar: make TARGET\n\n'
@@ -43,6 +45,10 @@ test-all: $(DEV)  ## the same, with every objective under every relation in ever
 
 test-browser: $(DEV)  ## the report in headless Chromium (Debian: chromium chromium-driver); fails where there is none
 	NEARFAR_BROWSER=1 $(BIN)/python -m pytest -q tests/browser $(ARGS)
+
+test-lance:  ## the index kept by LanceDB, in an environment of its own (.venv-lance)
+	@PYTHON='$(PYTHON)' .ci/environment install '$(LANCE)' '.[dev,lance]'
+	$(LANCE)/bin/python -m pytest -q tests/search/test_backends.py $(ARGS)
 
 demo: $(BASE)  ## set up and run the main job: a code search of your own machine (3 minutes)
 	$(BIN)/nearfar quickstart $(ARGS)

@@ -15,10 +15,11 @@ import numpy as np
 from nearfar.core.card import Card
 from nearfar.core.errors import UsageError
 from nearfar.core.model import Model
+from nearfar.search.backend import Backend
 from nearfar.search.explain import Explanation, explanation
 from nearfar.search.filters import Filter
 from nearfar.search.fusion import Fusion, fused
-from nearfar.search.index import Hits, Index, asked
+from nearfar.search.index import Hits, asked
 
 CARD = Card(
     name="searcher",
@@ -66,7 +67,7 @@ class Searcher:
     'sort a list of numbers'
     """
 
-    def __init__(self, index: Index, model: Model) -> None:
+    def __init__(self, index: Backend, model: Model) -> None:
         index.check_model(model.fingerprint)
         self.index, self.model = index, model
         self.fusion = Fusion.of(index)

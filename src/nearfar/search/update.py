@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nearfar.core.errors import DataError
-from nearfar.search.index import Index
+from nearfar.search.backend import Backend
 from nearfar.search.rows import as_json, digest
 
 AT_ONCE = 2_048  # records encoded and written at once: what a kill may cost
@@ -43,7 +43,7 @@ class Changes:
 
 
 def update(
-    index: Index,
+    index: Backend,
     items: Iterable[Item],
     encode: Callable[[Sequence[Any]], np.ndarray],
     *,
@@ -78,7 +78,7 @@ def update(
 
 
 def _write(
-    index: Index, new: list[tuple[Item, bytes]], encode: Callable[[Sequence[Any]], np.ndarray], changes: Changes
+    index: Backend, new: list[tuple[Item, bytes]], encode: Callable[[Sequence[Any]], np.ndarray], changes: Changes
 ) -> None:
     vectors = np.asarray(encode([item.encoded for item, _ in new]))[:, : index.manifest.dimension]
     known = np.asarray(vectors.any(1), dtype=bool)
