@@ -62,6 +62,7 @@ bench: $(DEV)  ## measure speed and memory beside other libraries (an hour; NEAR
 	$(PEERS)/bin/python benchmarks/train_step.py $(ARGS)
 	$(PEERS)/bin/python benchmarks/encode.py $(ARGS)
 	$(PEERS)/bin/python benchmarks/retrieval_probe.py $(ARGS)
+	$(PEERS)/bin/python benchmarks/search.py $(ARGS)
 	$(BIN)/python benchmarks/decoding.py $(ARGS)
 	$(BIN)/python docs/benchmarks.py
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks_decoding import decoding
+from benchmarks_search import searching
 from drawing import INK, drawn, new_figure, plain
 
 DOCS = Path(__file__).parent
@@ -34,7 +35,7 @@ NOTES = {
     "3 products": "the physical limit: three matrix products by `torch.mm`",
 }
 NOTHING = "not measured yet"
-NAMES = ("loss_stage", "micro_batching", "train_step", "encode", "retrieval_probe", "decoding")
+NAMES = ("loss_stage", "micro_batching", "train_step", "encode", "retrieval_probe", "search", "decoding")
 Row = dict[str, Any]
 Records = dict[str, dict[str, Any]]
 
@@ -279,6 +280,8 @@ def page(stored: Records) -> str:
             "best documents by torch; torchmetrics is timed on every twentieth query. Memory is above vectors."
         ),
         *probes(stored.get("retrieval_probe"), OURS),
+        "## Searching",
+        *searching(stored.get("search"), table, origin),
         "## Decoding",
         *decoding(stored.get("decoding"), table, origin),
     ]
