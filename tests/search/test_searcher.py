@@ -1,6 +1,12 @@
 """Asking an index in words: rankings joined, filtered, reranked, explained; and what keeps it up to date."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -383,3 +389,44 @@ def test_the_command_line_keeps_an_index_up_to_date(tmp_path, model, texts, monk
         assert code == expected, words
         assert part in said.err
         assert not (tmp_path / "new").exists()
+
+
+def test_a_killed_command_goes_on_without_duplicates_or_holes(tmp_path, model, texts):
+    model.save(tmp_path / "model")
+    lines = [json.dumps({"body": f"{text} {n}", "n": n}) + "\n" for n, text in enumerate(texts * 20)]
+    (tmp_path / "a.jsonl").write_text("".join(lines))
+    command = [
+        sys.executable,
+        "-m",
+        "nearfar",
+        "index",
+        "model",
+        "a.jsonl",
+        "--column",
+        "body",
+        "--out",
+        "i",
+        "--quiet",
+    ]
+    environment = os.environ | {"PYTHONPATH": str(Path(nf.__file__).parents[1])}
+    process = subprocess.Popen([*command, "--at-once", "4"], cwd=tmp_path, env=environment)
+    deadline = time.monotonic() + 120
+    while (
+        not (tmp_path / "i" / "vectors.f32").exists() or (tmp_path / "i" / "vectors.f32").stat().st_size < 40 * 4 * 32
+    ):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = len(Index.open(tmp_path / "i"))
+    assert 36 <= before < 600
+    done = subprocess.run(
+        [*command, "--json"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    told = json.loads(done.stdout)
+    assert (told["count"], told["added"], told["unchanged"], told["updated"]) == (600, 600 - before, before, 0)
+    index = Index.open(tmp_path / "i")
+    assert sorted(index.row(slot)["n"] for slot in index.slots()) == list(range(600))
+    texts_there = [index.row(slot)["text"] for slot in index.slots()]
+    assert np.abs(index.vectors(index.slots()) - model.encode(texts_there, side="document")).max() < 1e-6

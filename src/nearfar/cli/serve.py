@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from nearfar.cli.search import model_of
 from nearfar.cli.terminal import bold
 
 EXAMPLES = """examples:
@@ -78,18 +79,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _open(directory: Path, place: str | None, *, write: bool, verify: bool) -> tuple[Any, Any]:
     """An index and the model that made it, both checked."""
-    from nearfar.core.errors import DataError
     from nearfar.search.index import Index
     from nearfar.training.load import load
 
     index = Index.open(directory, verify=verify, write=write)
     try:
-        told = index.manifest.about.get("model")
-        if place is None and not isinstance(told, str):
-            raise DataError(
-                "the index does not say where its model is", where=str(directory), remedy="give it with --model DIR"
-            )
-        model = load(Path(place) if place else index.directory.resolve() / str(told))
+        model = load(model_of(index, place))
         index.check_model(model.fingerprint)
     except BaseException:
         index.close()
