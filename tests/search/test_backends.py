@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from nearfar.cli.main import main
 from nearfar.core.errors import DataError, NearfarError, ResourceError, UsageError
 from nearfar.core.model import Model
 from nearfar.encoders.static import Static
@@ -431,6 +434,26 @@ class TestLance:
         with pytest.raises(DataError, match="no nearfar index"):
             made(LanceIndex, tmp_path / "i")
         assert lancedb.connect(tmp_path / "i").open_table("rows").count_rows() == 1
+
+    @pytest.mark.parametrize("place", ["table", "file://{}/store"])
+    def test_from_the_command_line(self, place, tmp_path, monkeypatch, capsys):
+        monkeypatch.chdir(tmp_path)
+        texts = [f"{verb} the {thing}" for verb in ("parse", "sort") for thing in ("date", "list", "map")]
+        encoder = Static.fit({"document": texts}, dimension=16, buckets=64, min_count=1)
+        Model({"query": encoder, "document": encoder}).save("model")
+        Path("my.jsonl").write_text("".join(json.dumps({"code": text}) + "\n" for text in texts))
+        place = place.format(tmp_path)
+        words = ["index", "model", "my.jsonl", "--column", "code", "--out", place, "--quiet"]
+        assert main([*words, "--backend", "lance"]) == 0
+        assert "6 records" in capsys.readouterr().out
+        assert main(words) == 0
+        assert "6 unchanged" in capsys.readouterr().out
+        assert main(["search", place, "sort a list", "--k", "1", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)[0]["text"] == "sort the list"
+        assert main([*words, "--backend", "files"]) == 2
+        assert "the index has backend lance, not files" in capsys.readouterr().err
+        assert main(["search", place + "r", "sort"]) == 3
+        assert main(["search", "my.jsonl", "sort"]) == 3
 
     def test_another_dtype_is_refused(self, tmp_path):
         with pytest.raises(UsageError, match="float32, not 'int8'"):

@@ -32,6 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", required=True, metavar="DIR", help="the index: a new directory, or one to bring up to date"
     )
+    parser.add_argument(
+        "--backend",
+        choices=("files", "lance"),
+        help="what keeps a new index: files here, or LanceDB, for object stores and shared tables (files)",
+    )
     parser.add_argument("--column", help="the column to encode, called text in the index; a folder has none")
     parser.add_argument(
         "--key", metavar="COLUMN", help="what names a record, each another (its number, or an image's path)"
@@ -110,22 +115,26 @@ def run(args: argparse.Namespace) -> int:
 def _opened(args: argparse.Namespace, model: Any, side: str) -> Any:
     """The index of `--out`, there already or new; an existing one must be of this model, side and form."""
     from nearfar.core.errors import UsageError
-    from nearfar.search.index import Index
-    from nearfar.search.manifest import MANIFEST
+    from nearfar.search.lance_table import is_remote
+    from nearfar.search.opening import BACKENDS, backend_of, open_index
 
-    out, given = Path(args.out), args.dimension or model.dimension
+    out, given = args.out, args.dimension or model.dimension
     if not 1 <= given <= model.dimension:
         raise UsageError(
             f"--dimension {given}, and the model gives {model.dimension}",
             where="--dimension",
             remedy="give fewer than it gives",
         )
-    if not (out / MANIFEST).exists():
-        about = {"model": os.path.relpath(Path(args.model).resolve(), out.resolve()), "side": side}
-        return Index.create(out, model=model.fingerprint, dimension=given, dtype=args.dtype or "float32", about=about)
-    index = Index.open(out, model=model.fingerprint, verify=False, write=True)
-    asked = {"dimension": args.dimension, "dtype": args.dtype, "side": args.side}
+    kind = backend_of(out)
+    if kind is None:
+        place = Path(args.model).resolve()
+        about = {"model": str(place) if is_remote(out) else os.path.relpath(place, Path(out).resolve()), "side": side}
+        new = BACKENDS[args.backend or ("lance" if is_remote(out) else "files")]
+        return new.create(out, model=model.fingerprint, dimension=given, dtype=args.dtype or "float32", about=about)
+    index = open_index(out, model=model.fingerprint, verify=False, write=True)
+    asked = {"backend": args.backend, "dimension": args.dimension, "dtype": args.dtype, "side": args.side}
     there = {
+        "backend": kind,
         "dimension": index.manifest.dimension,
         "dtype": index.manifest.dtype,
         "side": index.manifest.about.get("side"),

@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     """Search and print."""
     from nearfar.core.errors import UsageError
     from nearfar.search.filters import parse
-    from nearfar.search.index import Index
+    from nearfar.search.opening import open_index
     from nearfar.search.rerank import reranker
     from nearfar.search.searcher import Searcher
     from nearfar.training.load import load
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     if bool(args.query) == bool(args.like):
         raise UsageError("say what to search for", where="QUERY / --like", remedy="give a question, or --like KEY")
     where = [parse(text) for text in args.where]
-    with Index.open(args.index) as index:
+    with open_index(args.index) as index:
         searcher = Searcher(index, load(model_of(index, args.model)))
         if args.like:
             found = searcher.like(args.like, args.k, where=where)
@@ -81,7 +81,7 @@ def model_of(index: Any, given: str | None) -> Path:
         raise DataError(
             "the index does not say where its model is", where=str(index.directory), remedy="give it with --model DIR"
         )
-    return Path(place) if given else index.directory / place
+    return Path(place) if given else Path(str(index.directory), place)
 
 
 def as_json(hit: Any) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, SupportsIndex, runtime_checkable
+from typing import Any, Protocol, Self, SupportsIndex, runtime_checkable
 
 import numpy as np
 
@@ -20,6 +20,10 @@ class Backend(Protocol):
     manifest: Manifest
 
     def __len__(self) -> int: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
 
     def check_model(self, model: str | None) -> None: ...
 
