@@ -377,7 +377,7 @@ def test_a_fault_tells_the_client_nothing_of_what_is_inside(folder, tmp_path, ca
 
 def test_too_many_at_once_are_asked_to_come_again_and_late_answers_are_given_up():
     async def both():
-        worker, go = Worker(Limits(waiting=2, answer_within=0.3)), threading.Event()
+        worker, go = Worker(Limits(waiting=2, answer_within=0.3, threads=1)), threading.Event()
         waiting = [asyncio.create_task(worker.run(go.wait)) for _ in range(2)]
         await asyncio.sleep(0.05)
         with pytest.raises(Refusal) as refused:

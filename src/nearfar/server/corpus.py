@@ -1,4 +1,4 @@
-"""`Corpus`: one open index and what is answered from it, as plain JSON; all of it runs in one thread, `worker` says why.
+"""`Corpus`: one open index and what is answered from it, as plain JSON; called from the threads of a `worker`.
 
 Damage that is found while searching is remembered: from then on nothing is answered from this index.
 """
@@ -49,7 +49,7 @@ class Corpus:
         self.reads_text = _reads_text(model)
         self.rows = len(index)
         self._map = CorpusMap(index)
-        self._columns: list[dict[str, Any]] | None = None
+        self._columns: tuple[int, list[dict[str, Any]]] = (-1, [])  # of a version of the index
         self._examples = self._drawn() if self.reads_text else []
         self.facts()  # the columns of a large index take a second: better before the first visitor
 
@@ -86,13 +86,14 @@ class Corpus:
 
     def facts(self) -> dict[str, Any]:
         """What is in the index, and what filters can offer."""
-        if self._columns is None:
-            columns = self.index.columns()
-            self._columns = [
+        version = self.index.view().version
+        if self._columns[0] != version:
+            columns = [
                 {"name": name, "values": [[value, count] for value, count in list(values.items())[:VALUES]]}
-                for name, values in columns.items()
+                for name, values in self.index.columns().items()
                 if len(values) > 1
             ]
+            self._columns, self.rows = (version, columns), len(self.index)
         manifest = self.index.manifest
         return {
             "name": self.name,
@@ -101,7 +102,7 @@ class Corpus:
             "dimension": manifest.dimension,
             "dtype": manifest.dtype,
             "reads_text": self.reads_text,
-            "columns": self._columns,
+            "columns": self._columns[1],
             "examples": self._examples,
         }
 
@@ -191,7 +192,7 @@ class Corpus:
         return self._changed(self.index.delete(keys))
 
     def _changed(self, count: int) -> dict[str, Any]:
-        self.rows, self._columns = len(self.index), None
+        self.rows = len(self.index)
         return {"changed": count, "rows": self.rows}
 
     # Inside.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 
@@ -15,7 +16,7 @@ class Limits:
     headers_within, body_within, read_within, idle    until headers and body are whole, an answer is taken, a quiet connection is closed
     answer_within, stop_within                        until an answer is given up, and those in flight when the server stops
     connections, in_flight, waiting                   open at once, being answered at once, waiting for one index
-    vectors                                           query vectors that are remembered
+    threads                                           of one index
     """
 
     query: int = 1_000
@@ -37,4 +38,4 @@ class Limits:
     connections: int = 256
     in_flight: int = 64
     waiting: int = 32
-    vectors: int = 4_096
+    threads: int = max(2, min(4, os.cpu_count() or 1))

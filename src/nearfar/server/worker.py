@@ -1,7 +1,7 @@
-"""One thread for one index: models and SQLite are not asynchronous, and what runs in one thread needs no locks.
+"""Threads for an index: models and SQLite are not asynchronous. More than one, so that a batch or a write does not hold up who types.
 
-The loop stays free to refuse, to stream and to stop. At most so many calls wait; a call whose client has gone, or whose time is
-over, is taken back if it has not begun.
+The loop stays free to refuse, to stream and to stop. At most so many calls wait; a call whose time is over is taken back if it has not
+begun.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ T = TypeVar("T")
 
 
 class Worker:
-    """Runs calls one after the other."""
+    """Runs calls, as many at once as there are threads."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self._unfinished: set[Future[Any]] = set()
-        self._thread = ThreadPoolExecutor(1, "nearfar-index")
+        self._thread = ThreadPoolExecutor(limits.threads, "nearfar-index")
 
     async def run(self, call: Callable[[], T]) -> T:
         """The value of a call. Raises Refusal 503 where too many wait already, 504 where it takes too long."""
         if len(self._unfinished) >= self.limits.waiting:
             raise busy(f"{self.limits.waiting} requests wait for this index already")
         future = self._thread.submit(call)
-        # A call that runs on after its time, or after its client, still occupies the thread, so it counts until it ends.
+        # A call that runs on after its time, or after its client, still occupies a thread, so it counts until it ends.
         self._unfinished.add(future)
         future.add_done_callback(self._unfinished.discard)
         try:
@@ -48,5 +48,5 @@ class Worker:
         return self._thread.submit(call).result()
 
     def close(self) -> None:
-        """Let the last call end."""
+        """Let the last calls end."""
         self._thread.shutdown(wait=True, cancel_futures=True)
