@@ -372,13 +372,6 @@ def rate(row: dict[str, Any]) -> float:
     return row["queries"] / statistics.median(row["seconds"])
 
 
-def equal_recall(rows: Sequence[dict[str, Any]], ours: dict[str, Any], side: str) -> dict[str, Any] | None:
-    """The quickest row of a side whose recall is not below ours, but for a thousandth; None where all are below."""
-    same = [r for r in rows if r["side"] == side and all(r[k] == ours[k] for k in ("vectors", "asked"))]
-    enough = [r for r in same if r["recall"] >= ours["recall"] - 0.001]
-    return max(enough, key=rate, default=None)
-
-
 def lines(rows: Sequence[dict[str, Any]]) -> list[str]:
     """All rows as text, a size after the other."""
     order = sorted(rows, key=lambda r: (r["vectors"], r["asked"], list(SIDES).index(r["side"]), r["candidates"]))
