@@ -20,7 +20,7 @@ def shown(row: Mapping[str, Any]) -> dict[str, Any]:
     title = next((name for name in TITLES if isinstance(row.get(name), str) and row[name].strip()), "")
     place, used = _place(row)
     text = next((name for name in TEXTS if isinstance(row.get(name), str) and row[name].strip()), "")
-    used |= {title, text}
+    used |= {title, *TEXTS}  # a short code beside a summary is no label
     fields = {name: value for name, value in row.items() if name not in used and _short(value)}
     return {
         "title": cut(row[title], TITLE) if title else "",
