@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from conftest import ROOT
 from nearfar.cli.main import main
 from nearfar.core.errors import DataError, NearfarError, ResourceError, UsageError
 from nearfar.core.model import Model
@@ -414,6 +419,18 @@ def test_files_that_are_cut_off(backend, tmp_path):
     assert str(tmp_path / "i") in caught.value.where
 
 
+WRITES = """
+import sys
+import numpy as np
+from nearfar.search.lance import LanceIndex
+with LanceIndex.open(sys.argv[1], write=True) as index:
+    while True:
+        first = len(index)
+        index.add(np.random.normal(size=(50, 8)), [{"n": n} for n in range(50)], [str(first + n) for n in range(50)])
+        print(first + 50, flush=True)
+"""
+
+
 @pytest.mark.skipif(not INSTALLED, reason="lancedb is not installed")
 class TestLance:
     def test_rows_that_were_changed_behind_its_back(self, tmp_path):
@@ -434,6 +451,24 @@ class TestLance:
         with pytest.raises(DataError, match="no nearfar index"):
             made(LanceIndex, tmp_path / "i")
         assert lancedb.connect(tmp_path / "i").open_table("rows").count_rows() == 1
+
+    def test_a_killed_writer_leaves_whole_changes_only(self, tmp_path):
+        LanceIndex.create(tmp_path / "i", model=MODEL, dimension=8)
+        environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
+        writer = subprocess.Popen(
+            [sys.executable, "-c", WRITES, str(tmp_path / "i")], env=environment, stdout=subprocess.PIPE, text=True
+        )
+        with writer:
+            for _ in range(3):
+                acknowledged = int(writer.stdout.readline())
+            writer.send_signal(signal.SIGKILL)
+        with LanceIndex.open(tmp_path / "i", write=True) as index:
+            assert len(index) % 50 == 0
+            assert len(index) >= acknowledged
+            assert sorted(map(int, index.all_keys())) == list(range(len(index)))
+            before = len(index)
+            index.add(vectors(1), rows(1), ["after"])
+            assert len(index) == before + 1
 
     @pytest.mark.parametrize("place", ["table", "file://{}/store"])
     def test_from_the_command_line(self, place, tmp_path, monkeypatch, capsys):
