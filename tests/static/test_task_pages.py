@@ -29,6 +29,7 @@ PAGES = (
     "serve.md",
     "search.md",
     "index-commands.md",
+    "export.md",
     "your-own-method.md",
 )
 

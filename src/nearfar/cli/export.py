@@ -59,7 +59,7 @@ def _sentence_transformers(model: Model, args: argparse.Namespace) -> int:
     if args.json:
         print_json({"written": str(written), "dimension": model.dimension, "model": model.fingerprint})
     else:
-        print(f'vectors of {model.dimension} numbers: SentenceTransformer("{args.out}")')
+        print(f'{args.out}: vectors of {model.dimension} numbers, for SentenceTransformer("{args.out}")')
     return 0
 
 
@@ -110,4 +110,4 @@ def _records(data: str, column: str | None) -> list[Any]:
 
 
 def _size(count: int) -> str:
-    return f"{count / 1e6:,.1f} MB" if count >= 1e5 else f"{count / 1e3:,.1f} kB"
+    return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count / 1e3:,.1f} kB"
