@@ -64,6 +64,7 @@ bench: $(DEV)  ## measure speed and memory beside other libraries (an hour; NEAR
 	$(PEERS)/bin/python benchmarks/retrieval_probe.py $(ARGS)
 	$(PEERS)/bin/python benchmarks/search.py $(ARGS)
 	$(BIN)/python benchmarks/decoding.py $(ARGS)
+	$(BIN)/python benchmarks/serve_load.py $(ARGS)
 	$(BIN)/python docs/benchmarks.py
 
 claims: $(DEV)  ## run the papers' claims whose stored outcome is not current (NEARFAR_DATA: data sets; goes on where it was)

@@ -191,6 +191,7 @@ def measured(index: Path, queries: Sequence[str], sizes: Sizes) -> list[dict[str
             client.run(time.perf_counter() + 0.2)  # what is made once is made before
             client.seconds.clear()
             client.connection = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=30)
+        busy = os.getloadavg()[0]  # a machine that does other things besides answers later
         before, started = memory_mb(server.pid), time.perf_counter()
         threads = [threading.Thread(target=client.run, args=(started + sizes.seconds,)) for client in clients]
         for thread in threads:
@@ -206,7 +207,7 @@ def measured(index: Path, queries: Sequence[str], sizes: Sizes) -> list[dict[str
         code = server.wait(60)
     rows = [figures(kind, [c for c in clients if c.kind == kind], seconds) for kind in dict.fromkeys(KINDS)]
     whole = figures("all", clients, seconds)
-    return [*rows, whole | {"memory_mb": [before, half or after, after], "exit_code": code}]
+    return [*rows, whole | {"memory_mb": [before, half or after, after], "load_before": busy, "exit_code": code}]
 
 
 def figures(kind: str, clients: Sequence[Client], seconds: float) -> dict[str, Any]:

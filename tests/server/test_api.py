@@ -152,6 +152,9 @@ def test_the_map_has_every_record_and_hits_fall_on_their_points(api):
     assert hit["at"] != place["olive-jaguar"]
     assert shown["colours"]["colour"]["codes"].count(-1) == 1  # the hostile one has no colour
     assert 0 < shown["share"] < 1
+    # Of many values the most frequent are coloured; a text or a number that each has for itself says nothing.
+    assert "text" not in shown["colours"]
+    assert "line" not in shown["colours"]
 
 
 def test_facts_offer_columns_and_examples(api):

@@ -5,6 +5,7 @@ Two axes hold a small part of what a vector says: rows that lie together may be 
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from nearfar.server.shown import label
 MOST = 5_000  # points
 GRID = 10_000  # places are whole numbers from 0 to this
 LETTERS = 60  # of a point's label
-COLOURS = 12  # values of a column that colours points
+COLOURS, COVERED = 12, 0.3  # values of a column that colours points, and the share of points that must have one of them
 
 
 class CorpusMap:
@@ -54,15 +55,14 @@ class CorpusMap:
 
 
 def _colours(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Columns of 2 to 12 different short values: their values, and which of them each point has (-1: none)."""
+    """Columns whose most frequent short values cover many points: these values, and which each point has (-1: none of them)."""
     made: dict[str, dict[str, Any]] = {}
     for name in dict.fromkeys(name for row in rows for name in row):
-        values = [row.get(name) for row in rows]
-        kinds = {str(value) for value in values if value is not None}
-        if 2 <= len(kinds) <= COLOURS and max(map(len, kinds)) <= LETTERS:
-            order = {value: i for i, value in enumerate(sorted(kinds))}
-            made[name] = {
-                "values": list(order),
-                "codes": [-1 if value is None else order[str(value)] for value in values],
-            }
+        values = [str(row[name]) if row.get(name) is not None else None for row in rows]
+        counts = Counter(value for value in values if value is not None and len(value) <= LETTERS)
+        frequent = counts.most_common(COLOURS)
+        if len(frequent) < 2 or sum(count for _, count in frequent) < COVERED * len(rows) or frequent[-1][1] < 2:
+            continue
+        order = {value: i for i, value in enumerate(sorted(value for value, _ in frequent))}
+        made[name] = {"values": list(order), "codes": [-1 if v is None else order.get(v, -1) for v in values]}
     return made
