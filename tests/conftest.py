@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 from jaxtyping import install_import_hook
@@ -68,6 +70,18 @@ def real_data():
     if not os.environ.get("NEARFAR_DATA"):
         pytest.skip(f"{NOT_RUN}NEARFAR_DATA names no folder of data sets")
     return Path(os.environ["NEARFAR_DATA"])
+
+
+@pytest.fixture
+def optional_package():
+    """For tests with a package that `dev` does not bring: called with its name; where it is missing they are left out and counted."""
+
+    def package(name):
+        if find_spec(name) is None:
+            pytest.skip(f"{NOT_RUN}the package {name} is not installed")
+        return import_module(name)
+
+    return package
 
 
 def pytest_terminal_summary(terminalreporter):

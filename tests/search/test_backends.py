@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import signal
@@ -25,8 +24,6 @@ from nearfar.search.searcher import Searcher
 from nearfar.search.update import Item, update
 
 MODEL = "model-one"
-INSTALLED = importlib.util.find_spec("lancedb") is not None
-LANCE = pytest.param(LanceIndex, marks=pytest.mark.skipif(not INSTALLED, reason="lancedb is not installed"), id="lance")
 CONTENT = [
     {"text": "parse a date from a string", "lang": "python", "stars": 5, "done": True},
     {"text": "Parse the DATE, and the time", "lang": "c", "stars": 7, "done": False},
@@ -35,9 +32,11 @@ CONTENT = [
 ]
 
 
-@pytest.fixture(params=[pytest.param(Index, id="files"), LANCE])
-def backend(request):
+@pytest.fixture(params=[Index, LanceIndex], ids=["files", "lance"])
+def backend(request, optional_package):
     """The class, whose indexes are closed when the test ends."""
+    if request.param is LanceIndex:
+        optional_package("lancedb")
     opened = []
 
     class Kept(request.param):
@@ -431,8 +430,11 @@ with LanceIndex.open(sys.argv[1], write=True) as index:
 """
 
 
-@pytest.mark.skipif(not INSTALLED, reason="lancedb is not installed")
 class TestLance:
+    @pytest.fixture(autouse=True)
+    def _installed(self, optional_package):
+        optional_package("lancedb")
+
     def test_rows_that_were_changed_behind_its_back(self, tmp_path):
         made(LanceIndex, tmp_path / "i")
         import lancedb
@@ -502,8 +504,8 @@ class TestLance:
             LanceIndex.build(tmp_path / "j", vectors(20), rows(20), model=MODEL, keys=[str(n % 19) for n in range(20)])
 
 
-@pytest.mark.skipif(INSTALLED, reason="lancedb is installed")
-def test_without_lancedb_the_extra_is_named(tmp_path):
+def test_without_lancedb_the_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "lancedb", None)  # as if it were not installed
     with pytest.raises(ResourceError, match="lancedb") as caught:
         made(LanceIndex, tmp_path / "i")
     assert "nearfar[lance]" in caught.value.remedy

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 import numpy as np
 import pytest
 
@@ -65,12 +63,10 @@ def test_what_is_wrong_with_the_model_is_said_at_once(place, tmp_path):
         Encode(tmp_path, "answer")
 
 
-@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed")
 @pytest.mark.filterwarnings("ignore")
-def test_by_ray_itself(place):
-    import ray
-    import ray.data
-
+def test_by_ray_itself(place, optional_package):
+    ray = optional_package("ray")
+    optional_package("ray.data")
     ray.init(num_cpus=4, include_dashboard=False)  # actors take one each, and reading needs one too
     try:
         answers = ray.data.read_json(str(place / "my.jsonl"), lines=True)
