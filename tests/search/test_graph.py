@@ -8,7 +8,6 @@ from nearfar.search.filters import Filter
 from nearfar.search.graph import Graph
 from nearfar.search.index import Index
 
-pytest.importorskip("usearch")
 MODEL = "model-one"
 
 

@@ -149,8 +149,8 @@ def test_no_queries_give_no_hits(index):
 @pytest.mark.parametrize(
     ("queries", "k", "kind", "match"),
     [
-        (vectors(2, 9), 5, UsageError, r"takes \[q 8\]"),
-        (vectors(1)[0], 5, UsageError, r"takes \[q 8\]"),
+        (vectors(2, 9), 5, UsageError, r"takes \[n 8\]"),
+        (vectors(1)[0], 5, UsageError, r"takes \[n 8\]"),
         (np.ones((1, 8), dtype=np.int64), 5, UsageError, "floating point"),
         (vectors(1), 0, UsageError, "asks for nothing"),
         (np.zeros((1, 8)), 5, DataError, "zero"),

@@ -430,3 +430,11 @@ def test_a_killed_command_goes_on_without_duplicates_or_holes(tmp_path, model, t
     assert sorted(index.row(slot)["n"] for slot in index.slots()) == list(range(600))
     texts_there = [index.row(slot)["text"] for slot in index.slots()]
     assert np.abs(index.vectors(index.slots()) - model.encode(texts_there, side="document")).max() < 1e-6
+
+
+def test_numbers_beyond_those_of_sqlite_are_texts(searcher):
+    for text in ("even=99999999999999999999", "even=" + "9" * 400, "even>-99999999999999999999"):
+        assert isinstance(parse(text).value, str)
+        searcher.search("badger", where=[parse(text)])
+    with pytest.raises(UsageError, match="is no filter"):
+        searcher.search("badger", where=[Filter("even", "=", 2**63)])

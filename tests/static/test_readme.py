@@ -51,7 +51,7 @@ def test_commands_and_python_run_in_their_order(tmp_path, monkeypatch, capsys):
         assert words[0] == "nearfar"
         assert main(words[1:]) == 0, f"{line}\n{capsys.readouterr().err}"
         ran.append(words[1])
-    assert {"train", "evaluate", "encode", "search", "list", "show", "cite", "env"} <= set(ran)
+    assert {"train", "evaluate", "index", "search", "list", "show", "cite", "env"} <= set(ran)
     for block in blocks("python"):
         namespace = {}
         exec(compile(block, "README.md", "exec"), namespace)

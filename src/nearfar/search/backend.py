@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self, SupportsIndex, runtime_checkable
 import numpy as np
 
 from nearfar.search.filters import Filter
-from nearfar.search.index import Hits
+from nearfar.search.given import Hits
 from nearfar.search.manifest import Manifest
 
 

@@ -56,7 +56,7 @@ def condition(where: Iterable[Filter]) -> tuple[str, list[Any]]:
     """
     parts, given = [], []
     for column, op, value in where:
-        if op not in OPERATORS or not isinstance(value, str | int | float | bool | None):
+        if op not in OPERATORS or not _plain(value):
             raise UsageError(
                 f"{(column, op, value)!r} is no filter", where="filter", remedy="see nearfar.search.filters"
             )
@@ -82,7 +82,12 @@ def _value(word: str) -> Any:
         value = json.loads(word)
     except ValueError:
         return word
-    return value if isinstance(value, str | int | float | bool | None) else word
+    return value if _plain(value) else word
+
+
+def _plain(value: Any) -> bool:
+    """Whether SQLite can compare with a value: its whole numbers have 64 bits."""
+    return isinstance(value, str | float | bool | None) or (isinstance(value, int) and -(2**63) <= value < 2**63)
 
 
 def _text(value: Any) -> str:

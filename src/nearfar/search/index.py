@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, Self, SupportsIndex
+from typing import Any, Self, SupportsIndex
 
 import numpy as np
 
@@ -27,6 +27,21 @@ from nearfar.core.directories import replaced
 from nearfar.core.errors import DataError, ResourceError, UsageError
 from nearfar.core.files import ensure_directory
 from nearfar.search.filters import Filter
+from nearfar.search.given import (
+    FEW,
+    SHORT,
+    Hits,
+    as_many,
+    asked,
+    check_model,
+    check_writable,
+    given_twice,
+    keys_of,
+    no_row,
+    table_of,
+    taken,
+    unit_rows,
+)
 from nearfar.search.graph import Graph
 from nearfar.search.manifest import (
     FILES,
@@ -53,14 +68,7 @@ CARD = Card(
 
 EXACT = 200_000  # rows up to which every vector is looked at; above, a graph of neighbours chooses candidates
 OUTSIDE = 20_000  # rows, or a tenth of all, that are searched beside the graph before it is made longer
-FEW, SHORT, SAMPLE = 50, 60, 20_000  # `columns`: different values, characters of one, rows that are looked at first
-
-
-class Hits(NamedTuple):
-    """Slots [q k] int64, -1 where there are fewer, and scores [q k] float32, best first; equal ones in the order of slots."""
-
-    rows: np.ndarray
-    scores: np.ndarray
+SAMPLE = 20_000  # rows that `columns` looks at first
 
 
 class Index:
@@ -120,15 +128,7 @@ class Index:
         Errors: DataError for a vector that is zero or not finite, rows that are not n or no JSON; UsageError for a
         directory that holds anything else; ResourceError where it cannot be written. The older index survives them all.
         """
-        vectors = np.asanyarray(vectors)  # a memory-mapped array stays one
-        if vectors.ndim != 2 or not np.issubdtype(vectors.dtype, np.floating):
-            raise UsageError(
-                f"an index takes vectors [n d] of floating point, not {list(vectors.shape)} of {vectors.dtype}",
-                where="vectors",
-                remedy="give what model.encode returns",
-            )
-        if 0 in vectors.shape:
-            raise DataError("there is nothing to index: no vectors", where="vectors", remedy="give at least one row")
+        vectors = table_of(vectors)
         path = Path(os.path.realpath(directory))
         named = map(str, range(len(vectors))) if keys is None else iter(keys)
         with replaced(path, written_as=FORMAT, description=MANIFEST, files=FILES) as work:
@@ -223,13 +223,7 @@ class Index:
 
     def check_model(self, model: str | None) -> None:
         """DataError unless `model` (None: unknown) is the fingerprint of the model that made this index."""
-        if model is not None and model != self.manifest.model:
-            raise DataError(
-                f"the index was made by model {self.manifest.model[:12]}, not by {model[:12]}: "
-                "their vectors cannot be compared",
-                where=str(self.directory),
-                remedy="search with the model that made it, or build the index again with this one",
-            )
+        check_model(self.manifest, model, self.directory)
 
     def close(self) -> None:
         """Let go of files and of the right to write."""
@@ -259,17 +253,10 @@ class Index:
         Errors: UsageError for a shape or k that does not fit, DataError for a query that is zero or not finite, or another model.
         """
         self.check_model(model)
-        queries = np.asarray(queries)
-        if queries.ndim != 2 or queries.shape[1] != self.manifest.dimension or queries.dtype.kind != "f":
-            raise UsageError(
-                f"queries are {list(queries.shape)} of {queries.dtype}; the index takes [q {self.manifest.dimension}] "
-                "of floating point",
-                where="queries",
-                remedy="encode the queries with the model of the index; a single one is vector[None]",
-            )
+        units = unit_rows(queries, self.manifest.dimension, "queries")
         view = self.view()
         allowed = self._passing(view.version, tuple(where)) if where else None
-        found = nearest(unit(queries, "queries"), view, asked(k), allowed, EXACT)
+        found = nearest(units, view, asked(k), allowed, EXACT)
         return Hits(*found)
 
     def words(self, text: str, k: int = 10, *, where: Sequence[Filter] = (), prefix: bool = False) -> Hits:
@@ -325,7 +312,7 @@ class Index:
         view, numbers = self.view(), np.asarray(slots, dtype=np.int64)
         bad = numbers[(numbers < 0) | (numbers >= len(view.alive))]
         if len(bad):
-            raise UsageError(f"there is no row {bad[0]}", where=str(self.directory), remedy="ask for index.slots()")
+            raise no_row(bad[0], self.directory)
         return np.asarray(view.vectors[numbers])
 
     def columns(self) -> dict[str, dict[Any, int]]:
@@ -348,39 +335,35 @@ class Index:
         the rows were made from, which `unchanged` compares. Errors as in `build`, and UsageError for a key that is given twice.
         """
         self._writes()
-        vectors = np.asarray(vectors)
-        if vectors.ndim != 2 or vectors.shape[1] != self.manifest.dimension or vectors.dtype.kind != "f":
-            raise UsageError(
-                f"vectors are {list(vectors.shape)} of {vectors.dtype}; the index takes [n {self.manifest.dimension}] of floating point",
-                where="vectors",
-                remedy="give what the model of the index encodes",
-            )
-        made = unit(vectors, "vectors")
+        made = unit_rows(vectors, self.manifest.dimension, "vectors")
         contents = [as_json(row, f"rows[{number}]") for number, row in enumerate(rows)]
-        if len(contents) != len(made):
-            raise DataError(
-                f"{len(contents):,} rows for {len(made):,} vectors", where="rows", remedy="give one row a vector"
-            )
+        as_many(len(contents), len(made))
         if not len(made):
             return 0
         with self._lock:
             first = self._table.numbers()[0]
-            names = self._new_keys(first, len(made)) if keys is None else _keys(keys, len(made))
+            names = self._new_keys(first, len(made)) if keys is None else keys_of(keys, len(made))
             told = sources or [digest(content) for content in contents]
             table = [Row(*row) for row in zip(names, contents, told, strict=True)]
             digests = self._written(made, first)
+            view = self.view()
             with self._table.change() as change:
-                self._table.remove(change, names)
+                gone = self._table.remove(change, names)
                 self._table.insert(change, first, table)
                 self._table.grow(change, first, len(made), digests)
+            self._advance(view, gone, first + len(made))
             self._extend_graph()
         return len(made)
 
     def delete(self, keys: Iterable[str]) -> int:
         """Delete the rows of these keys; how many there were. `compact` gives back the room of their vectors."""
         self._writes()
-        with self._lock, self._table.change() as change:
-            return self._table.remove(change, list(keys))
+        with self._lock:
+            view = self.view()
+            with self._table.change() as change:
+                gone = self._table.remove(change, list(keys))
+            self._advance(view, gone, len(view.alive))
+        return len(gone)
 
     def set_column(self, name: str, slots: Iterable[SupportsIndex], values: Iterable[Any]) -> int:
         """Write a column of rows that there are, all or none; how many rows. `values` are JSON."""
@@ -452,10 +435,7 @@ class Index:
     # Inside.
 
     def _writes(self) -> None:
-        if not self.writable:
-            raise UsageError(
-                "the index is open for reading", where=str(self.directory), remedy="open it with write=True"
-            )
+        check_writable(self.writable, self.directory)
 
     def _written(self, vectors: np.ndarray, first: int) -> list[str]:
         try:
@@ -469,23 +449,33 @@ class Index:
 
     def _new_keys(self, first: int, count: int) -> list[str]:
         names = [str(number) for number in range(first, first + count)]
-        taken = self._table.found(names)
-        if taken:
-            raise UsageError(f"the key {next(iter(taken))!r} is taken", where="keys", remedy="give keys of your own")
+        there = self._table.found(names)
+        if there:
+            raise taken(next(iter(there)))
         return names
 
     def _viewed(self, slots: int, version: int) -> View:
-        opened = self._files.open(slots)
         alive = np.zeros(slots, dtype=bool)
         living = self._table.slots()
         if len(living) and not 0 <= living[0] <= living[-1] < slots:
             raise damaged(self.directory / ROWS, f"there is a row {living[-1]} and {slots:,} vectors")
         alive[living] = True
+        return self._with_files(version, alive, self._view.graph if self._view else None)
+
+    def _with_files(self, version: int, alive: np.ndarray, graph: Graph | None) -> View:
+        opened = self._files.open(len(alive))
         vectors = Vectors(opened[-1])
-        graph = self._view.graph if self._view else None
-        if graph is None and self.manifest.dtype != "bits" and slots > EXACT:
+        if graph is None and self.manifest.dtype != "bits" and len(alive) > EXACT:
             graph = Graph.load(self.directory, vectors, self.manifest.dimension)
-        return View(version, alive, len(living), vectors, opened[0] if self.manifest.dtype == "bits" else None, graph)
+        signs = opened[0] if self.manifest.dtype == "bits" else None
+        return View(version, alive, int(alive.sum()), vectors, signs, graph)
+
+    def _advance(self, view: View, gone: list[int], slots: int) -> None:
+        """The view after a change of our own, without reading all slots again: some rows less, and those from the end of `view` on."""
+        alive = np.ones(slots, dtype=bool)
+        alive[: len(view.alive)] = view.alive
+        alive[gone] = False
+        self._view = self._with_files(view.version + 1, alive, view.graph)
 
     def _extend_graph(self) -> None:
         """After a change: a graph where there are many rows, made longer once enough are outside of it."""
@@ -508,9 +498,7 @@ class Index:
 
     def _there(self, slot: int, found: Mapping[int, Any]) -> int:
         if slot not in found:
-            raise UsageError(
-                f"there is no row {slot}", where=str(self.directory), remedy="ask for one of index.slots()"
-            )
+            raise no_row(slot, self.directory)
         return slot
 
 
@@ -521,54 +509,17 @@ def _fill(index: Index, vectors: np.ndarray, rows: Iterator[Mapping[str, Any]], 
         made = unit(part, "vectors", start)
         contents = [as_json(row, f"rows[{start + n}]") for n, row in enumerate(islice(rows, len(part)))]
         if len(contents) != len(part):
-            raise DataError(
-                f"{start + len(contents):,} rows for {len(vectors):,} vectors",
-                where="rows",
-                remedy="give one row a vector",
-            )
-        names = _keys(islice(keys, len(part)), len(part))
-        taken = index._table.found(names)
-        if taken:
-            raise _twice(next(iter(taken)))
+            as_many(start + len(contents), len(vectors))
+        names = keys_of(islice(keys, len(part)), len(part), start)
+        there = index._table.found(names)
+        if there:
+            raise given_twice(next(iter(there)))
         digests = index._written(made, start)
         with index._table.change() as change:
             table = [Row(name, content, digest(content)) for name, content in zip(names, contents, strict=True)]
             index._table.insert(change, start, table)
             index._table.grow(change, start, len(part), digests)
-    more = sum(1 for _ in rows)
-    if more:
-        raise DataError(
-            f"{len(vectors) + more:,} rows for {len(vectors):,} vectors", where="rows", remedy="give one row a vector"
-        )
-
-
-def _keys(keys: Iterable[str], count: int) -> list[str]:
-    names = list(keys)
-    seen: set[str] = set()
-    for number, name in enumerate(names):
-        if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= 1024:
-            raise DataError(
-                f"{str(name)[:40]!r} is no key",
-                where=f"keys[{number}]",
-                remedy="give texts of 1 to 1,024 printable characters",
-            )
-        if name in seen:
-            raise _twice(name)
-        seen.add(name)
-    if len(names) != count:
-        raise DataError(f"{len(names):,} keys for {count:,} vectors", where="keys", remedy="give one key a vector")
-    return names
-
-
-def _twice(name: str) -> UsageError:
-    return UsageError(f"the key {name!r} is given twice", where="keys", remedy="give every row a key of its own")
-
-
-def asked(k: SupportsIndex) -> int:
-    """How many hits are asked for; UsageError below 1."""
-    if operator.index(k) < 1:
-        raise UsageError(f"k={k} asks for nothing", where="k", remedy="ask for at least one row")
-    return operator.index(k)
+    as_many(len(vectors) + sum(1 for _ in rows), len(vectors))
 
 
 def _lock(directory: Path) -> Any:

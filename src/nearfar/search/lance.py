@@ -27,7 +27,18 @@ from nearfar.core.errors import DataError, UsageError
 from nearfar.core.optional import needed
 from nearfar.maths.nearest_chunked import exact_scores
 from nearfar.search.filters import Filter, condition
-from nearfar.search.index import FEW, SHORT, Hits, asked
+from nearfar.search.given import (
+    FEW,
+    SHORT,
+    Hits,
+    asked,
+    check_model,
+    check_writable,
+    no_row,
+    table_of,
+    taken,
+    unit_rows,
+)
 from nearfar.search.lance_table import (
     BLOCK,
     TABLE,
@@ -47,7 +58,6 @@ from nearfar.search.lance_table import (
 )
 from nearfar.search.manifest import Manifest
 from nearfar.search.rows import TERMS, as_json
-from nearfar.search.vector_files import unit
 
 LISTED = 5_000  # slots that a query may name one by one; above, more are asked for and left out afterwards
 SPARE = 32  # rows asked for beyond k, so that equal scores come in the order of slots
@@ -99,15 +109,7 @@ class LanceIndex:
         dtype: str = "float32",
     ) -> LanceIndex:
         """Write a table and open it; arguments and errors as in `Index.build`, with float32 alone. An older one is replaced at once."""
-        vectors = np.asanyarray(vectors)
-        if vectors.ndim != 2 or vectors.dtype.kind != "f":
-            raise UsageError(
-                f"an index takes vectors [n d] of floating point, not {list(vectors.shape)} of {vectors.dtype}",
-                where="vectors",
-                remedy="give what model.encode returns",
-            )
-        if 0 in vectors.shape:
-            raise DataError("there is nothing to index: no vectors", where="vectors", remedy="give at least one row")
+        vectors = table_of(vectors)
         names = iter(map(str, range(len(vectors))) if keys is None else keys)
         manifest = new_manifest(model, vectors.shape[1], dtype, about)
         broken: list[BaseException] = []
@@ -179,13 +181,7 @@ class LanceIndex:
 
     def check_model(self, model: str | None) -> None:
         """DataError unless `model` (None: unknown) is the fingerprint of the model that made this index."""
-        if model is not None and model != self.manifest.model:
-            raise DataError(
-                f"the index was made by model {self.manifest.model[:12]}, not by {model[:12]}: "
-                "their vectors cannot be compared",
-                where=str(self.directory),
-                remedy="search with the model that made it, or build the index again with this one",
-            )
+        check_model(self.manifest, model, self.directory)
 
     # Searching.
 
@@ -194,7 +190,7 @@ class LanceIndex:
     ) -> Hits:
         """As `Index.nearest`: slots and cosines [q k], exact."""
         self.check_model(model)
-        wanted, units = asked(k), self._unit(queries, "queries")
+        wanted, units = asked(k), unit_rows(queries, self.manifest.dimension, "queries")
         allowed = self._allowed(where)
         k = min(wanted, len(self) if allowed is None else len(allowed))
         slots, scores = np.full((len(units), k), -1, np.int64), np.full((len(units), k), -np.inf, np.float32)
@@ -315,15 +311,15 @@ class LanceIndex:
     ) -> int:
         """As `Index.add`: add rows, or put them in the place of those with the same keys; one version, all of them or none. How many."""
         self._writes()
-        made, content = self._unit(vectors, "vectors"), list(rows)
+        made, content = unit_rows(vectors, self.manifest.dimension, "vectors"), list(rows)
         if not len(made) and not content:
             return 0
         first = self._next_slot()
         names = iter(map(str, range(first, first + len(made))) if keys is None else keys)
         (batch,) = record_batches(made, iter(content), names, first=first, sources=sources, at_once=max(len(made), 1))
-        taken = self._places(batch["key"].to_pylist()) if keys is None else {}
-        if taken:
-            raise UsageError(f"the key {next(iter(taken))!r} is taken", where="keys", remedy="give keys of your own")
+        there = self._places(batch["key"].to_pylist()) if keys is None else {}
+        if there:
+            raise taken(next(iter(there)))
         with self._errors():
             merge = self._table.merge_insert("key").when_matched_update_all().when_not_matched_insert_all()
             done = merge.execute(arrow().Table.from_batches([batch]))
@@ -388,21 +384,7 @@ class LanceIndex:
     # Inside.
 
     def _writes(self) -> None:
-        if not self.writable:
-            raise UsageError(
-                "the index is open for reading", where=str(self.directory), remedy="open it with write=True"
-            )
-
-    def _unit(self, vectors: np.ndarray, name: str) -> np.ndarray:
-        vectors = np.asarray(vectors)
-        if vectors.ndim != 2 or vectors.shape[1] != self.manifest.dimension or vectors.dtype.kind != "f":
-            raise UsageError(
-                f"{name} are {list(vectors.shape)} of {vectors.dtype}; the index takes [n {self.manifest.dimension}] "
-                "of floating point",
-                where=name,
-                remedy="encode with the model of the index; a single vector is vector[None]",
-            )
-        return unit(vectors, name)
+        check_writable(self.writable, self.directory)
 
     def _index_columns(self) -> None:
         """Make an index of words, of keys and of slots."""
@@ -499,9 +481,7 @@ class LanceIndex:
 
     def _there(self, slot: int, found: Mapping[int, Any]) -> int:
         if slot not in found:
-            raise UsageError(
-                f"there is no row {slot}", where=str(self.directory), remedy="ask for one of index.slots()"
-            )
+            raise no_row(slot, self.directory)
         return slot
 
     def _errors(self) -> Any:

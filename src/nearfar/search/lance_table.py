@@ -15,6 +15,7 @@ import numpy as np
 
 from nearfar.core.errors import DataError, NearfarError, ResourceError, UsageError
 from nearfar.core.optional import needed
+from nearfar.search.given import as_many, keys_of
 from nearfar.search.manifest import MAX_DIMENSION, REBUILD, Manifest
 from nearfar.search.rows import as_json, digest, texts
 from nearfar.search.vector_files import unit
@@ -39,15 +40,9 @@ def record_batches(
     for start in range(0, len(vectors), at_once):
         part = unit(vectors[start : start + at_once], "vectors", start)
         content = [as_json(row, f"rows[{start + n}]") for n, row in enumerate(islice(rows, len(part)))]
-        names = list(islice(keys, len(part)))
-        for what, given in (("rows", content), ("keys", names)):
-            if len(given) != len(part):
-                raise DataError(
-                    f"{start + len(given):,} {what} for {len(vectors):,} vectors",
-                    where=what,
-                    remedy="give one a vector",
-                )
-        _check_keys(names, start, seen)
+        if len(content) != len(part):
+            as_many(start + len(content), len(vectors))
+        names = keys_of(islice(keys, len(part)), len(part), start, seen)
         told = [digest(text) for text in content] if sources is None else list(sources[start : start + at_once])
         columns = [
             pa.array(range(first + start, first + start + len(part)), pa.int64()),
@@ -59,22 +54,7 @@ def record_batches(
             pa.FixedSizeListArray.from_arrays(pa.array(part.ravel()), part.shape[1]),
         ]
         yield pa.RecordBatch.from_arrays(columns, schema=_schema(part.shape[1], None))
-    more = len(vectors) + sum(1 for _ in rows)
-    if more > len(vectors):
-        raise DataError(f"{more:,} rows for {len(vectors):,} vectors", where="rows", remedy="give one row a vector")
-
-
-def _check_keys(names: list[str], start: int, seen: set[str]) -> None:
-    for number, name in enumerate(names):
-        if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= 1024:
-            raise DataError(
-                f"{str(name)[:40]!r} is no key",
-                where=f"keys[{start + number}]",
-                remedy="give texts of 1 to 1,024 printable characters",
-            )
-        if name in seen:
-            raise UsageError(f"the key {name!r} is given twice", where="keys", remedy="give every row a key of its own")
-        seen.add(name)
+    as_many(len(vectors) + sum(1 for _ in rows), len(vectors))
 
 
 def _schema(dimension: int, manifest: Manifest | None) -> Any:

@@ -204,16 +204,16 @@ class Table:
         connection.execute("INSERT INTO segments VALUES (?, ?, ?)", (first, count, " ".join(digests)))
         connection.execute("UPDATE meta SET value = ? WHERE name = 'slots'", (first + count,))
 
-    def remove(self, connection: sqlite3.Connection, keys: Sequence[str]) -> int:
-        """Forget rows; how many there were."""
-        gone = 0
+    def remove(self, connection: sqlite3.Connection, keys: Sequence[str]) -> list[int]:
+        """Forget rows; the slots of those that there were."""
+        gone: list[int] = []
         for start in range(0, len(keys), MANY):
             part = keys[start : start + MANY]
             asked = f"SELECT slot, row FROM rows WHERE key IN ({', '.join('?' * len(part))})"  # noqa: S608
             found = connection.execute(asked, part).fetchall()
             self._forget_words(connection, found)
             connection.executemany("DELETE FROM rows WHERE slot = ?", [(slot,) for slot, _ in found])
-            gone += len(found)
+            gone += [slot for slot, _ in found]
         return gone
 
     def rewrite(self, connection: sqlite3.Connection, slot: int, content: str) -> None:

@@ -19,7 +19,7 @@ from nearfar.search.backend import Backend
 from nearfar.search.explain import Explanation, explanation
 from nearfar.search.filters import Filter
 from nearfar.search.fusion import Fusion, fused
-from nearfar.search.index import Hits, asked
+from nearfar.search.given import Hits, asked
 
 CARD = Card(
     name="searcher",
