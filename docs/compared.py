@@ -77,6 +77,9 @@ def methods(record: Mapping[str, Any]) -> list[Method]:
     from nearfar.core.parts import RECIPES, find
 
     rows = [row for row in record["rows"] if row["split"] == "test"]
+    # Of a run that was stopped, the seeds that all methods have.
+    each = [{row["seed"] for row in rows if row["method"] == name} for name in {row["method"] for row in rows}]
+    rows = [row for row in rows if row["seed"] in set.intersection(*each)]
     made = []
     for name in dict.fromkeys(row["method"] for row in rows):
         own = sorted((row for row in rows if row["method"] == name), key=lambda row: row["seed"])
@@ -101,7 +104,7 @@ def page(name: str, record: Mapping[str, Any]) -> str:
         cells += ["" if method is base else _beside(method, base, measures[0]), f"{method.seconds:.1f}"]
         lines.append(cells)
     left = [row for row in record["rows"] if row.get("left_out")]
-    seeds, rates = settings["seeds"], " and ".join(f"{rate:g}" for rate in settings["rates"])
+    seeds, rates = len(base.figures[measures[0]]), " and ".join(f"{rate:g}" for rate in settings["rates"])
     parts = [
         "<!-- rendered from benchmarks/records by `python docs/compared.py`; do not edit -->",
         f"# {TITLES[name]}",
