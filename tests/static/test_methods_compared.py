@@ -50,7 +50,7 @@ def test_a_method_that_needs_more_is_told_with_what_it_needs():
     assert unfit["prior_guided_views"] == "needs the column prior"
     assert "prior_guided_views" not in names
     assert "prior_guided_views" in methods.methods(methods.COMPARISONS["images"], {"label", "prior"})[0]
-    assert unfit["proxy_replay"] == "learns nothing"
+    assert unfit["proxy_replay"] == "trains by a stage of its own"
 
 
 def test_looks_and_not_passes_are_what_is_equal():
