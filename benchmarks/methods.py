@@ -106,7 +106,8 @@ def on_common_ground(name: str, shared: Comparison, columns: set[str]) -> Recipe
     if recipe.towers or any(feed.tower != "encoder" for feed in recipe.streams):
         raise Unfit("has further towers")
     if not recipe.fits:
-        raise Unfit("trains by a stage of its own")
+        still = all(isinstance(stage, (Measure, Decode)) for stage in recipe.stages)
+        raise Unfit("learns nothing" if still else "trains by a stage of its own")
     if recipe.encoder.part not in shared.instead_of:
         raise Unfit(f"has an encoder of its own kind, {recipe.encoder.part}")
     missing = set(recipe.columns) - columns
