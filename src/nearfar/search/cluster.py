@@ -35,20 +35,8 @@ from nearfar.core.errors import UsageError
 from nearfar.maths.spherical_k_means import spherical_k_means
 from nearfar.search.living import Living
 
-COUNTS = (
-    2,
-    3,
-    4,
-    5,
-    6,
-    8,
-    10,
-    12,
-    16,
-    20,
-    25,
-    30,
-)  # no more than a person reads; of a corpus without clear groups the most are best
+# No more than a person reads: of a corpus without clear groups the most are always best.
+COUNTS = (2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 25, 30)
 SAMPLE = 256  # rows a centre is found from
 LEAST_SAMPLE = 10_000
 STARTS = 10
