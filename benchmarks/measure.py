@@ -230,7 +230,9 @@ class Record:
                     f"{path.name} was measured on another machine or with other versions; times of two machines make no "
                     f"ratio\n  do:  measure anew with --fresh\n  then: {self.sessions[-1]['machine']}\n  now:  {now}"
                 )
-        words = " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+        # Of paths the last part alone: where things lie on a machine is nobody's business.
+        told = [Path(word).name if "/" in word else word for word in sys.argv[1:]]
+        words = " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *told])
         self.sessions.append({"date": _now(), "command": words, "machine": now})
 
     def add(self, rows: list[dict[str, Any]]) -> None:
