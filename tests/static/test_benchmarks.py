@@ -145,6 +145,7 @@ def test_a_run_is_stored_taken_up_and_never_mixed_with_another_machine(tmp_path,
         assert "not installed" in rows["pytorch-metric-learning"]["not_run"]
     session = record["sessions"][0]
     assert session["command"].startswith("python benchmarks/loss_stage.py --sizes 24")
+    assert session["command"].endswith("--out record.json"), "no path of this machine"
     assert session["machine"]["packages"]["torch"] == torch.__version__
     assert session["machine"]["cpu"]
 
