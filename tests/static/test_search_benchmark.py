@@ -99,12 +99,16 @@ def test_the_section_compares_at_equal_recall_by_medians(program):
     ]
     record = {"rows": rows, "sessions": [pages.records()["encode"]["sessions"][0]]}
     text = "\n".join(section.searching(record, pages.table, pages.origin))
-    assert "nearfar takes 1.20 of the time of bare usearch at equal recall (usearch graph; at most 1.3: reached)" in text
+    assert (
+        "nearfar takes 1.20 of the time of bare usearch at equal recall (usearch graph; at most 1.3: reached)" in text
+    )
     assert "| nearfar |  | 0.9500 | 833 | 1.00 | 60.0 | 900 |" in text
     record["rows"][0]["seconds"] = [0.2] * 3
     assert "**not reached**" in "\n".join(section.searching(record, pages.table, pages.origin))
     record["rows"][0]["recall"] = 1.0
     more = "\n".join(section.searching(record, pages.table, pages.origin))
-    assert "nearfar takes 0.50 of the time of bare usearch at equal recall (usearch exact; at most 1.3: reached)" in more
+    assert (
+        "nearfar takes 0.50 of the time of bare usearch at equal recall (usearch exact; at most 1.3: reached)" in more
+    )
     assert "The graph that finds most, 0.9900, takes 1.00 of nearfar's time." in more, "what exactness costs is told"
     assert "Not measured yet" in section.searching(None, pages.table, pages.origin)[1]

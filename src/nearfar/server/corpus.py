@@ -65,8 +65,6 @@ class Corpus:
             return call()
         except UsageError as error:
             raise Refusal(422, error.what, where=error.where, remedy=error.remedy) from error
-        except OverflowError as error:
-            raise Refusal(422, "a number is too large", where="where", remedy="compare with a smaller one") from error
         except DataError as error:
             self.damage = error
             LOG.error("%s [%s]", error.what, error.where)
