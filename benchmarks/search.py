@@ -321,12 +321,14 @@ def _size_mb(path: Path) -> float:
 # The parent
 
 
-def run_size(record: Record, world: World, count: int, runs: int, folder: Path) -> None:
-    """Every side and setting in turn, as many rounds as are missing; stored after each."""
+def run_size(
+    record: Record, world: World, count: int, runs: int, folder: Path, sides: Sequence[str] = tuple(SIDES)
+) -> None:
+    """The sides and settings in turn, as many rounds as are missing; stored after each."""
     points = [
         (side, c, asked)
         for side, kind in SIDES.items()
-        if _installed(kind)
+        if _installed(kind) and side in sides
         for c in kind.candidates
         for asked in (ONE, TOGETHER)
     ]
@@ -394,6 +396,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--fresh", action="store_true", help="forget the stored record first")
     parser.add_argument("--sizes", type=int, nargs="+", help=f"numbers of vectors ({', '.join(map(str, SIZES))})")
     parser.add_argument("--runs", type=int, help=f"rounds ({RUNS})")
+    parser.add_argument("--sides", nargs="+", choices=list(SIDES), default=list(SIDES), help="some of them (all)")
     parser.add_argument(
         "--work", type=Path, metavar="DIR", help="where vectors and indexes are kept (nowhere: a folder that goes)"
     )
@@ -419,7 +422,7 @@ def main() -> None:
     work = args.work or Path(tempfile.mkdtemp(prefix="nearfar-search-"))
     try:
         for count in args.sizes or (QUICK if args.quick else SIZES):
-            run_size(record, world, count, args.runs or (1 if args.quick else RUNS), work / str(count))
+            run_size(record, world, count, args.runs or (1 if args.quick else RUNS), work / str(count), args.sides)
     finally:
         if args.work is None:
             shutil.rmtree(work, ignore_errors=True)

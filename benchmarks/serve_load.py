@@ -12,7 +12,7 @@ in a process of its own on this machine; 6 clients in another one ask over loopb
     explain   what made the best hit near
     write     10 records, encoded, on the disk when it is answered; every other time they are deleted again
 
-A status other than 200 is an error. Server and clients share the cores, so that the figures are lower bounds of what either could do.
+Before them one client types alone for a sixth of the time (`type alone`). A status other than 200 is an error. Server and clients share the cores, so that the figures are lower bounds of what either could do.
 """
 
 from __future__ import annotations
@@ -191,6 +191,8 @@ def measured(index: Path, queries: Sequence[str], sizes: Sizes) -> list[dict[str
             client.run(time.perf_counter() + 0.2)  # what is made once is made before
             client.seconds.clear()
             client.connection = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=30)
+        alone, quiet = Client("type", 0, int(found[1]), queries), sizes.seconds / 6
+        alone.run(time.perf_counter() + quiet)  # one who types, before the others come
         busy = os.getloadavg()[0]  # a machine that does other things besides answers later
         before, started = memory_mb(server.pid), time.perf_counter()
         threads = [threading.Thread(target=client.run, args=(started + sizes.seconds,)) for client in clients]
@@ -206,6 +208,7 @@ def measured(index: Path, queries: Sequence[str], sizes: Sizes) -> list[dict[str
         server.send_signal(signal.SIGTERM)
         code = server.wait(60)
     rows = [figures(kind, [c for c in clients if c.kind == kind], seconds) for kind in dict.fromkeys(KINDS)]
+    rows.insert(0, figures("type", [alone], quiet) | {"kind": "type alone"})
     whole = figures("all", clients, seconds)
     return [*rows, whole | {"memory_mb": [before, half or after, after], "load_before": busy, "exit_code": code}]
 
@@ -229,7 +232,7 @@ def figures(kind: str, clients: Sequence[Client], seconds: float) -> dict[str, A
 def lines(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Rows as text."""
     made = [
-        f"  {row['kind']:<8} {row['clients']} clients {row['requests']:7,} requests {row['rate']:7.1f}/s  "
+        f"  {row['kind']:<10} {row['clients']} clients {row['requests']:7,} requests {row['rate']:7.1f}/s  "
         f"p50 {row['p50_ms']:6.1f} ms  p99 {row['p99_ms']:6.1f} ms  {row['errors']} errors"
         for row in rows
     ]
