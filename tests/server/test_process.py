@@ -111,6 +111,15 @@ def test_a_second_request_on_a_connection_has_its_own_clock(impatient):
         assert served.until_closed(connection, 3) == b""
 
 
+def test_no_answer_waits_until_the_client_acknowledges_its_head(impatient):
+    with impatient.connect() as connection:
+        connection.sendall(GET)
+        assert whole_answer(connection).startswith(b"HTTP/1.1 200")
+        held = [c.transport.get_extra_info("socket") for c in impatient.server[0].server_state.connections]
+        assert held
+        assert all(end.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for end in held)
+
+
 def test_a_body_that_trickles_is_refused(impatient):
     with impatient.connect() as connection:
         connection.sendall(
