@@ -31,6 +31,7 @@ import statistics
 import sys
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -113,7 +114,7 @@ def recall(found: np.ndarray, nearest: np.ndarray) -> float:
 # The sides: a folder with vectors.npy and a place to keep what is built -> a search for each number of candidates (0: it has its own)
 
 
-class Side:
+class Side(ABC):
     """One library's way. `build` makes and keeps its index, `load` opens what was kept, `search` asks it."""
 
     needs = ""
@@ -125,14 +126,17 @@ class Side:
     def vectors(self) -> np.ndarray:
         return np.load(self.folder / "vectors.npy", mmap_mode="r")
 
+    @abstractmethod
     def build(self) -> None:
-        raise NotImplementedError
+        """Make the index, keep it, and be ready to search it."""
 
+    @abstractmethod
     def load(self) -> None:
-        raise NotImplementedError
+        """Be ready to search what was kept."""
 
+    @abstractmethod
     def search(self, candidates: int) -> Search:
-        raise NotImplementedError
+        """A search that looks at so many candidates."""
 
 
 class Nearfar(Side):

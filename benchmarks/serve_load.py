@@ -157,7 +157,8 @@ class Client:
 def memory_mb(pid: int) -> float:
     """Resident memory that is no mapped file: vectors are shared with the system's cache."""
     text = Path(f"/proc/{pid}/status").read_text("ascii")
-    return int(re.search(r"RssAnon:\s+(\d+)", text)[1]) / 1024  # type: ignore[index]
+    (kilobytes,) = re.findall(r"RssAnon:\s+(\d+)", text)
+    return int(kilobytes) / 1024
 
 
 def run(record: Record, sizes: Sizes) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from benchmarks_decoding import decoding
 from benchmarks_search import searching
+from benchmarks_serving import serving
 from drawing import INK, drawn, new_figure, plain
 
 DOCS = Path(__file__).parent
@@ -35,7 +36,7 @@ NOTES = {
     "3 products": "the physical limit: three matrix products by `torch.mm`",
 }
 NOTHING = "not measured yet"
-NAMES = ("loss_stage", "micro_batching", "train_step", "encode", "retrieval_probe", "search", "decoding")
+NAMES = ("loss_stage", "micro_batching", "train_step", "encode", "retrieval_probe", "search", "serve_load", "decoding")
 Row = dict[str, Any]
 Records = dict[str, dict[str, Any]]
 
@@ -282,6 +283,8 @@ def page(stored: Records) -> str:
         *probes(stored.get("retrieval_probe"), OURS),
         "## Searching",
         *searching(stored.get("search"), table, origin),
+        "## Serving a search",
+        *serving(stored.get("serve_load"), table, origin),
         "## Decoding",
         *decoding(stored.get("decoding"), table, origin),
     ]

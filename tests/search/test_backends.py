@@ -22,8 +22,8 @@ from nearfar.search.index import Index
 from nearfar.search.lance import LanceIndex
 from nearfar.search.searcher import Searcher
 from nearfar.search.update import Item, update
+from search.small_index import MODEL, content, rows, vectors
 
-MODEL = "model-one"
 CONTENT = [
     {"text": "parse a date from a string", "lang": "python", "stars": 5, "done": True},
     {"text": "Parse the DATE, and the time", "lang": "c", "stars": 7, "done": False},
@@ -47,14 +47,6 @@ def backend(request, optional_package):
     yield Kept
     for index in opened:
         index.close()
-
-
-def vectors(n=40, d=8, seed=0):
-    return np.random.default_rng(seed).normal(size=(n, d)).astype(np.float32)
-
-
-def rows(n=40):
-    return [{"name": f"row {i}", "line": i} for i in range(n)]
 
 
 def made(backend, place, n=40, seed=0):
@@ -106,11 +98,13 @@ def test_no_queries(backend, tmp_path):
         (vectors(1), 0, UsageError, "asks for nothing"),
         (np.zeros((1, 8), dtype=np.float32), 5, DataError, "zero"),
         (np.full((1, 8), np.nan), 5, DataError, "not finite"),
+        (np.array([[1, np.inf] * 4]), 5, DataError, "not finite"),
     ],
 )
 def test_queries_that_cannot_be_answered(backend, tmp_path, queries, k, kind, said):
-    with pytest.raises(kind, match=said):
+    with pytest.raises(kind, match=said) as caught:
         made(backend, tmp_path / "i").nearest(queries, k)
+    assert caught.value.remedy
 
 
 @pytest.mark.parametrize(
@@ -126,6 +120,7 @@ def test_queries_that_cannot_be_answered(backend, tmp_path, queries, k, kind, sa
         ("", False, set()),
         ("!!! ???", True, set()),
         ("' OR 1=1 --", False, set()),
+        ('" OR text:x NEAR( *', False, set()),
         ("date AND NOT date", False, {0, 1}),
         ("from_a-string", False, {0}),
         ("it's", False, {3}),
@@ -152,7 +147,10 @@ def test_more_of_rare_words_ranks_higher(backend, tmp_path):
         ([Filter("lang", "!=", "python")], [1, 3]),
         ([Filter("lang", "~", "C")], [1, 3]),
         ([Filter("stars", "=", 7)], [1, 2]),
+        ([Filter("stars", ">", 5)], [1, 2]),
         ([Filter("stars", "<=", 5)], [0]),
+        ([Filter("stars", "!=", 7)], [0, 3]),
+        ([Filter("done", "=", True)], [0]),
         ([Filter("done", "=", False)], [1]),
         ([Filter("stars", "=", None)], [3]),
         ([Filter("lang", "=", "python"), Filter("stars", ">=", 6)], [2]),
@@ -165,7 +163,7 @@ def test_filters(backend, tmp_path, where, expected):
     assert sorted(index.words("parse date sort menu", 9, where=where).rows[0].tolist()) == expected
 
 
-@pytest.mark.parametrize("share", [0.9, 0.05])
+@pytest.mark.parametrize("share", [0.9, 0.4, 0.05])
 @pytest.mark.parametrize("listed", [5_000, 3])
 def test_filtered_search_is_that_of_the_rest(backend, tmp_path, share, listed, monkeypatch):
     monkeypatch.setattr("nearfar.search.lance.LISTED", listed)
@@ -184,12 +182,15 @@ def test_a_column_that_nobody_has_is_named(backend, tmp_path):
         with pytest.raises(UsageError, match="no record has a column 'language'") as caught:
             ask([Filter("language", "=", "c")])
         assert "lang" in caught.value.remedy
+    with pytest.raises(UsageError, match="is no filter"):
+        index.words("date", where=[Filter("lang", "; DROP TABLE rows", "x")])
 
 
 def test_columns_offer_what_can_be_filtered(backend, tmp_path):
     found = backend.build(tmp_path / "i", np.eye(4), CONTENT, model=MODEL).columns()
     assert found["lang"] == {"python": 2, "c": 1, "C": 1}
     assert found["done"] == {True: 1, False: 1}
+    assert "text" in found  # four short ones; a corpus of more has none
     many = backend.build(tmp_path / "m", vectors(60), [{"n": i, "list": [i]} for i in range(60)], model=MODEL)
     assert many.columns() == {}
 
@@ -205,6 +206,7 @@ def test_rows_are_what_was_written(backend, tmp_path):
     assert index.slots().tolist() == [0, 1, 2, 3]
     assert list(index.all_keys()) == ["a", "it's", "c", 'd"']
     assert index.named([1, 9]) == {1: ("it's", {})}
+    assert index.row(np.int64(1)) == {}
     np.testing.assert_allclose(np.linalg.norm(index.vectors([2, 0]), axis=1), 1, atol=1e-6)
     for ask in (lambda: index.row(4), lambda: index.key(4), lambda: index.vectors([4]), lambda: index.row(-1)):
         with pytest.raises(UsageError, match="there is no row"):
@@ -261,19 +263,28 @@ def test_added_replaced_and_deleted(backend, tmp_path):
 def test_bad_rows_change_nothing(backend, tmp_path):
     index = backend.create(tmp_path / "i", model=MODEL, dimension=8)
     index.add(vectors(3), rows(3), list("abc"))
-    for given, content, keys, kind, said in (
+    before = content(index)
+    for given, given_rows, keys, kind, said in (
         (vectors(2), rows(2), ["x", "x"], UsageError, "given twice"),
+        (vectors(2), rows(2), ["a", "a"], UsageError, "given twice"),
         (vectors(2), rows(1), ["x", "y"], DataError, "1 rows for 2 vectors"),
         (vectors(2), rows(3), ["x", "y"], DataError, "3 rows for 2 vectors"),
+        (vectors(2), rows(3), None, DataError, "3 rows for 2 vectors"),
         (vectors(2), rows(2), ["x"], DataError, "1 keys for 2 vectors"),
         (vectors(2), rows(2), ["x", ""], DataError, "is no key"),
-        (vectors(2, 7), rows(2), ["x", "y"], UsageError, "takes"),
+        (vectors(2), rows(2), ["x", "a\nb"], DataError, "is no key"),
+        (vectors(2, 9), rows(2), ["x", "y"], UsageError, r"takes \[n 8\]"),
+        (vectors(2) * np.nan, rows(2), ["x", "y"], DataError, "not finite"),
         (np.zeros((1, 8)), rows(1), ["x"], DataError, "zero"),
-        (vectors(1), [{"a": object()}], ["x"], DataError, "JSON"),
+        (vectors(2), [{"x": 1}, {"x": object()}], ["x", "y"], DataError, r"rows\[1\]"),
     ):
-        with pytest.raises(kind, match=said):
-            index.add(given, content, keys)
-    assert list(index.all_keys()) == list("abc")
+        with pytest.raises(kind, match=said) as caught:
+            index.add(given, given_rows, keys)
+        assert caught.value.remedy
+        assert content(index) == before
+    assert index.add(vectors(0), []) == 0
+    assert index.add(vectors(1), rows(1)) == 1
+    assert index.key(3) == "3"  # the number of its vector
 
 
 BAD = {
@@ -308,17 +319,22 @@ def test_a_directory_with_anything_else_is_left_alone(backend, tmp_path):
     assert [path.name for path in (tmp_path / "i").iterdir()] == ["thesis.txt"]
 
 
-def test_columns_are_written(backend, tmp_path):
-    made(backend, tmp_path / "i").close()
-    index = backend.open(tmp_path / "i", write=True)
-    assert index.set_column("cluster", [3, 5], ["near", "far"]) == 2
-    assert index.row(3) == {"name": "row 3", "line": 3, "cluster": "near"}
-    assert index.row(4) == {"name": "row 4", "line": 4}
-    assert index.words("far").rows[0].tolist() == [5]
-    assert index.nearest(vectors(40)[3:4], 1).rows[0].tolist() == [3]
-    with pytest.raises(UsageError, match="there is no row 77"):
-        index.set_column("cluster", [1, 77], ["a", "b"])
-    assert "cluster" not in index.row(1)
+def test_columns_are_written_and_found_again(backend, tmp_path):
+    with backend.create(tmp_path / "i", model=MODEL, dimension=8) as index:
+        index.add(vectors(4), [{"text": f"word {i}", "old": "moon"} for i in range(4)])
+        assert index.set_column("topic", [0, 2], ["sun", 3.5]) == 2
+        assert index.row(0) == {"text": "word 0", "old": "moon", "topic": "sun"}
+        assert index.row(1) == {"text": "word 1", "old": "moon"}
+        assert index.words("sun").rows.tolist() == [[0]]
+        assert index.nearest(vectors(4)[2:3], 1).rows[0].tolist() == [2]
+        assert index.set_column("old", [0], ["star"]) == 1
+        assert index.words("moon").rows.tolist() == [[1, 2, 3]]
+        with pytest.raises(UsageError, match="there is no row 9"):
+            index.set_column("topic", [1, 9], ["a", "b"])
+        with pytest.raises(DataError, match="topic"):
+            index.set_column("topic", [1], [object()])
+        assert "topic" not in index.row(1)
+    assert backend.open(tmp_path / "i").row(2)["topic"] == 3.5
 
 
 def test_about_is_remembered(backend, tmp_path):

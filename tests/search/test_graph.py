@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nearfar.search import index as index_module
+from nearfar.search import views
 from nearfar.search.filters import Filter
 from nearfar.search.graph import Graph
 from nearfar.search.index import Index
@@ -20,8 +20,8 @@ def clustered(n, seed=0, d=32):
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """What is large here: 500 rows; 200 may be outside."""
-    monkeypatch.setattr(index_module, "EXACT", 500)
-    monkeypatch.setattr(index_module, "OUTSIDE", 200)
+    monkeypatch.setattr(views, "EXACT", 500)
+    monkeypatch.setattr(views, "OUTSIDE", 200)
 
 
 def rows(n):
@@ -119,7 +119,7 @@ def test_deleted_rows_are_never_found_and_others_take_their_place(tmp_path):
 
 @pytest.mark.parametrize(("column", "few"), [("third", 600), ("rare", 5)])
 def test_filters_over_a_graph(tmp_path, monkeypatch, column, few):
-    monkeypatch.setattr(index_module, "EXACT", 550)
+    monkeypatch.setattr(views, "EXACT", 550)
     table, queries = clustered(1800), clustered(20, seed=1)
     index = Index.build(tmp_path / "i", table, rows(1800), model=MODEL)
     allowed = np.array([row[column] for row in rows(1800)])

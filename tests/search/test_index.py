@@ -1,41 +1,23 @@
-"""The index on disk: search equals brute force, every damage is named, and a change that dies costs nothing."""
+"""The index in files: search equals brute force, what is built and added is what is opened, in every precision.
+
+What every index does, whatever keeps it, is in `test_backends`; changes that die in `test_whole_or_not`, damage in `test_damage`.
+"""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import sqlite3
-import subprocess
-import sys
-import textwrap
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from nearfar.core import directories
-from nearfar.core.errors import DataError, NearfarError, ResourceError, UsageError
+from nearfar.core.errors import DataError, ResourceError, UsageError
 from nearfar.maths.nearest_chunked import nearest_chunked
 from nearfar.search import index as index_module
-from nearfar.search.filters import Filter
+from nearfar.search import vector_files
 from nearfar.search.index import Index
-
-MODEL = "model-one"
-
-
-def vectors(n=40, d=8, seed=0) -> np.ndarray:
-    return np.random.default_rng(seed).normal(size=(n, d)).astype(np.float32)
-
-
-def rows(n=40, tag="row"):
-    return [{"name": f"{tag} {i}", "line": i} for i in range(n)]
-
-
-def made(directory, n=40, seed=0, tag="row") -> Index:
-    return Index.build(directory, vectors(n, seed=seed), rows(n, tag), model=MODEL)
+from search.small_index import MODEL, content, made, rows, vectors
 
 
 @pytest.fixture
@@ -131,49 +113,6 @@ def test_search_reads_memory_mapped_vectors(index):
     np.testing.assert_allclose(np.linalg.norm(index.vectors(index.slots()), axis=1), 1, atol=1e-6)
 
 
-def test_rows_are_read_by_number(tmp_path):
-    content = [{"name": "ä\n\u2028", "deep": [1, {"x": None}]}, {}, {"text": "\ud800 half"}, {"n": 1.5, "yes": True}]
-    index = Index.build(tmp_path / "index", vectors(4), iter(content), model=MODEL)
-    assert [index.row(i) for i in (3, 0, 2, 1)] == [content[3], content[0], content[2], content[1]]
-    assert len(index) == 4
-    assert index.row(np.int64(1)) == {}
-    for number in (-1, 4):
-        with pytest.raises(UsageError, match="no row"):
-            index.row(number)
-
-
-def test_no_queries_give_no_hits(index):
-    assert index.nearest(vectors(0), 5).rows.shape == (0, 5)
-
-
-@pytest.mark.parametrize(
-    ("queries", "k", "kind", "match"),
-    [
-        (vectors(2, 9), 5, UsageError, r"takes \[n 8\]"),
-        (vectors(1)[0], 5, UsageError, r"takes \[n 8\]"),
-        (np.ones((1, 8), dtype=np.int64), 5, UsageError, "floating point"),
-        (vectors(1), 0, UsageError, "asks for nothing"),
-        (np.zeros((1, 8)), 5, DataError, "zero"),
-        (np.full((1, 8), np.nan), 5, DataError, "not finite"),
-        (np.array([[1, np.inf] * 4]), 5, DataError, "not finite"),
-    ],
-)
-def test_queries_that_cannot_be_answered(index, queries, k, kind, match):
-    with pytest.raises(kind, match=match) as caught:
-        index.nearest(queries, k)
-    assert caught.value.remedy
-
-
-def test_vectors_of_another_model_are_refused(tmp_path, index):
-    assert len(Index.open(tmp_path / "index", model=MODEL)) == 40
-    with pytest.raises(DataError, match="made by model model-one, not by other") as caught:
-        Index.open(tmp_path / "index", model="other")
-    assert "search with the model that made it" in caught.value.remedy
-    with pytest.raises(DataError, match="cannot be compared"):
-        index.nearest(vectors(1), 5, model="other")
-    assert index.nearest(vectors(1), 5, model=MODEL).rows.shape == (1, 5)
-
-
 # Building.
 
 
@@ -217,11 +156,6 @@ def test_an_index_is_replaced_and_an_open_one_stays_readable(tmp_path):
     assert old.nearest(vectors(1), 1).rows.tolist() == [[0]]
     assert (len(new), new.row(0)["name"]) == (5, "new 0")
     assert [p.name for p in tmp_path.iterdir()] == ["index"]
-
-
-def test_about_is_remembered(tmp_path):
-    index = Index.build(tmp_path / "i", vectors(2), rows(2), model=MODEL, about={"corpus": "ä"})
-    assert Index.open(tmp_path / "i").manifest.about == {"corpus": "ä"} == index.manifest.about
 
 
 BAD_INPUT = {
@@ -295,7 +229,7 @@ def test_an_unwritable_place_is_a_resource_error(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     made(tmp_path / "index", tag="old")
-    monkeypatch.setattr(index_module.VectorFiles, "append", full)
+    monkeypatch.setattr(vector_files.VectorFiles, "append", full)
     with pytest.raises(ResourceError, match="No space left") as caught:
         made(tmp_path / "index")
     assert caught.value.exit_code == 4
@@ -313,110 +247,7 @@ def test_a_directory_without_permission_is_a_resource_error(tmp_path, monkeypatc
         made(tmp_path / "index")
 
 
-# Builds that die.
-
-
-@pytest.mark.parametrize("point", ["append", "insert", "flush", "exchange"])
-@pytest.mark.parametrize("death", [KeyboardInterrupt, MemoryError])
-def test_an_interrupted_build_leaves_the_old_index(tmp_path, monkeypatch, point, death):
-    made(tmp_path / "index", tag="old")
-    module = {"append": index_module.VectorFiles, "insert": index_module.Table}.get(point, directories)
-    original = getattr(module, point)
-
-    def dies(*arguments):
-        if point != "exchange":
-            original(*arguments)
-        raise death
-
-    monkeypatch.setattr(module, point, dies)
-    with pytest.raises(death):
-        made(tmp_path / "index", tag="new")
-    assert Index.open(tmp_path / "index").row(0)["name"] == "old 0"
-    assert [p.name for p in tmp_path.iterdir()] == ["index"]
-    monkeypatch.undo()
-    assert made(tmp_path / "index", tag="new").row(0)["name"] == "new 0"
-
-
-def test_dying_between_the_two_renames_keeps_the_old_index(tmp_path, monkeypatch):
-    made(tmp_path / "index", tag="old")
-    original, calls = Path.rename, []
-
-    def rename(self, target):
-        calls.append(target)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return original(self, target)
-
-    monkeypatch.setattr(Path, "rename", rename)
-    with pytest.raises(KeyboardInterrupt):
-        made(tmp_path / "index", tag="new")
-    monkeypatch.undo()
-    assert not (tmp_path / "index").exists()  # what a reader that knows nothing of `latest` would find
-    assert Index.open(tmp_path / "index").row(0)["name"] == "old 0"
-    with pytest.raises(DataError):
-        Index.build(tmp_path / "index", vectors(), rows(3), model=MODEL)
-    assert Index.open(tmp_path / "index").row(0)["name"] == "old 0"
-    assert made(tmp_path / "index", tag="new").row(0)["name"] == "new 0"
-    assert [p.name for p in tmp_path.iterdir()] == ["index"]
-
-
-def test_a_failing_rename_puts_the_old_index_back(tmp_path, monkeypatch):
-    made(tmp_path / "index", tag="old")
-    original, calls = Path.rename, []
-
-    def rename(self, target):
-        calls.append(target)
-        if len(calls) == 2:
-            raise OSError(5, "Input/output error")
-        return original(self, target)
-
-    monkeypatch.setattr(Path, "rename", rename)
-    with pytest.raises(ResourceError, match="an older one is as it was"):
-        made(tmp_path / "index", tag="new")
-    assert (tmp_path / "index" / "index.json").exists()
-    assert Index.open(tmp_path / "index").row(0)["name"] == "old 0"
-
-
-def test_a_killed_process_leaves_the_old_index(tmp_path):
-    made(tmp_path / "index", tag="old")
-    code = f"""
-        import time, numpy as np
-        from nearfar.search.index import Index
-        def rows():
-            yield {{"name": "new 0"}}
-            print("half", flush=True)
-            time.sleep(600)
-        Index.build({str(tmp_path / "index")!r}, np.eye(2), rows(), model="new")
-    """
-    source = str(Path(index_module.__file__).parents[2])
-    process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        stdout=subprocess.PIPE,
-        env=os.environ | {"PYTHONPATH": source},
-    )
-    with process:
-        assert process.stdout.readline() == b"half\n"
-        half_built = [p for p in tmp_path.iterdir() if p.name != "index"]
-        process.send_signal(signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
-    assert len(half_built) == 1
-    assert Index.open(tmp_path / "index", model=MODEL).row(0)["name"] == "old 0"
-    # What a dead process left goes after a day, not at once: another process might be at work.
-    assert made(tmp_path / "index", tag="new").row(0)["name"] == "new 0"
-    assert half_built[0].exists()
-    day = time.time() - 2 * 86_400
-    os.utime(half_built[0], (day, day))
-    made(tmp_path / "index", tag="new")
-    assert [p.name for p in tmp_path.iterdir()] == ["index"]
-
-
 # Adding, replacing, deleting.
-
-
-def content(index):
-    """Everything that an index holds, by key."""
-    slots = index.slots()
-    return {index.key(s): (index.row(s), index.vectors([s])[0].tobytes()) for s in slots}
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int8", "bits"])
@@ -476,49 +307,6 @@ def test_signs_alone_would_be_seen(tmp_path):
     assert index.nearest(query, 10).rows[0].tolist() != np.argsort(signs, kind="stable")[:10].tolist()
 
 
-def test_bad_rows_change_nothing(tmp_path):
-    with Index.create(tmp_path / "i", model=MODEL, dimension=8) as index:
-        index.add(vectors(3), rows(3), ["a", "b", "c"])
-        before = content(index)
-        for table, table_rows, keys, kind, match in [
-            (vectors(2), rows(2), ["a", "a"], UsageError, "twice"),
-            (vectors(2), rows(3), None, DataError, "3 rows for 2 vectors"),
-            (vectors(2), rows(2), ["x"], DataError, "1 keys for 2 vectors"),
-            (vectors(2), rows(2), ["x", ""], DataError, "is no key"),
-            (vectors(2), rows(2), ["x", "a\nb"], DataError, "is no key"),
-            (vectors(2, d=9), rows(2), ["x", "y"], UsageError, r"takes \[n 8\]"),
-            (vectors(2) * np.nan, rows(2), ["x", "y"], DataError, "not finite"),
-            (vectors(2), [{"x": 1}, {"x": object()}], ["x", "y"], DataError, r"rows\[1\]"),
-        ]:
-            with pytest.raises(kind, match=match) as caught:
-                index.add(table, table_rows, keys)
-            assert caught.value.remedy
-            assert content(index) == before
-        assert index.add(vectors(0), []) == 0
-        assert index.add(vectors(1), rows(1)) == 1
-        assert index.key(3) == "3"  # the number of its vector
-
-
-def test_a_failed_transaction_leaves_the_index_as_it_was(tmp_path, monkeypatch):
-    with Index.create(tmp_path / "i", model=MODEL, dimension=8) as index:
-        index.add(vectors(3), rows(3), ["a", "b", "c"])
-        before = content(index)
-
-        def dies(*_):
-            raise KeyboardInterrupt
-
-        monkeypatch.setattr(index_module.Table, "grow", dies)
-        with pytest.raises(KeyboardInterrupt):
-            index.add(vectors(2, seed=1), rows(2), ["a", "x"])
-        monkeypatch.undo()
-        assert content(index) == before
-        # The vectors that were written do not count, and are written over.
-        assert (tmp_path / "i" / "vectors.f32").stat().st_size == 5 * 32
-        assert index.add(vectors(1, seed=2), rows(1), ["y"]) == 1
-        assert (tmp_path / "i" / "vectors.f32").stat().st_size == 4 * 32
-    assert len(Index.open(tmp_path / "i")) == 4
-
-
 def test_one_process_writes_and_others_see_it(tmp_path):
     with Index.create(tmp_path / "i", model=MODEL, dimension=8) as writer:
         reader = Index.open(tmp_path / "i")
@@ -542,266 +330,6 @@ def test_a_directory_that_is_not_empty_is_not_begun_in(tmp_path):
         Index.create(tmp_path, model=MODEL, dimension=8)
     with pytest.raises(UsageError, match="no dtype"):
         Index.create(tmp_path / "x", model=MODEL, dimension=8, dtype="float16")
-
-
-WRITER = """
-import sys, numpy as np
-from nearfar.search.index import Index
-with Index.open(sys.argv[1], write=True) as index:
-    for number in range(100_000):
-        table = np.random.default_rng(number).normal(size=(5, 8)).astype("f4")
-        index.add(table, [{"n": 5 * number + i} for i in range(5)], [f"{5 * number + i}" for i in range(5)])
-        print(number, flush=True)
-"""
-
-
-def test_a_killed_writer_leaves_whole_changes_only(tmp_path):
-    Index.create(tmp_path / "i", model=MODEL, dimension=8).close()
-    source = str(Path(index_module.__file__).parents[2])
-    for _ in range(3):
-        before = len(Index.open(tmp_path / "i"))
-        process = subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(tmp_path / "i")],
-            stdout=subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": source},
-        )
-        with process:
-            for _ in range(20 + before // 10):
-                told = int(process.stdout.readline())
-            process.send_signal(signal.SIGKILL)
-            told = max([told, *map(int, process.stdout.read().split())])
-        index = Index.open(tmp_path / "i")  # all checksums
-        assert len(index) % 5 == 0
-        assert len(index) >= 5 * (told + 1)
-        assert sorted(index.row(s)["n"] for s in index.slots()) == list(range(len(index)))
-        last = np.random.default_rng(told).normal(size=(5, 8)).astype("f4")
-        assert [index.key(s) for s in index.nearest(last, 1).rows[:, 0]] == [str(5 * told + i) for i in range(5)]
-        index.close()
-
-
-def test_columns_are_written_and_found_again(tmp_path):
-    with Index.create(tmp_path / "i", model=MODEL, dimension=8) as index:
-        index.add(vectors(4), [{"text": f"word {i}", "old": "moon"} for i in range(4)])
-        assert index.set_column("topic", [0, 2], ["sun", 3.5]) == 2
-        assert index.row(0) == {"text": "word 0", "old": "moon", "topic": "sun"}
-        assert index.words("sun").rows.tolist() == [[0]]
-        assert index.set_column("old", [0], ["star"]) == 1
-        assert index.words("moon").rows.tolist() == [[1, 2, 3]]
-        with pytest.raises(UsageError, match="no row 9"):
-            index.set_column("topic", [1, 9], ["a", "b"])
-        with pytest.raises(DataError, match="topic"):
-            index.set_column("topic", [1], [object()])
-        assert "topic" not in index.row(1)
-    Index.open(tmp_path / "i")
-
-
-# Words and filters.
-
-
-def library(directory):
-    content = [
-        {"text": "parse a date from a string", "lang": "python", "stars": 5, "done": True},
-        {"text": "Parse the DATE, and the time", "lang": "c", "stars": 7, "done": False},
-        {"text": "sort numbers", "lang": "python", "stars": "7", "done": None},
-        {"text": "naïve café menu", "lang": "C"},
-    ]
-    return Index.build(directory, np.eye(4), content, model=MODEL)
-
-
-@pytest.mark.parametrize(
-    ("text", "prefix", "expected"),
-    [
-        ("date", False, {0, 1}),
-        ("DATE time", False, {0, 1}),
-        ("sor", False, set()),
-        ("sor", True, {2}),
-        ("sor ", True, set()),
-        ("cafe", False, {3}),
-        ("", False, set()),
-        ("!!! ???", False, set()),
-        ('" OR text:x NEAR( *', False, set()),
-        ("date AND NOT date", False, {0, 1}),
-        ("from_a-string", False, {0}),
-        ("x" * 10_000, False, set()),
-    ],
-)
-def test_words_are_words_and_never_operators(tmp_path, text, prefix, expected):
-    found = library(tmp_path / "i").words(text, 10, prefix=prefix)
-    assert set(found.rows[0].tolist()) == expected
-    assert (found.scores > 0).all()
-    assert (np.diff(found.scores) <= 0).all()
-
-
-def test_more_of_rare_words_ranks_higher(tmp_path):
-    index = library(tmp_path / "i")
-    assert index.words("parse date time").rows[0].tolist() == [1, 0]
-    assert index.words("parse date time", 1).rows[0].tolist() == [1]
-
-
-@pytest.mark.parametrize(
-    ("where", "expected"),
-    [
-        ([Filter("lang", "=", "python")], [0, 2]),
-        ([Filter("lang", "!=", "python")], [1, 3]),
-        ([Filter("lang", "~", "C")], [1, 3]),
-        ([Filter("stars", "=", 7)], [1, 2]),
-        ([Filter("stars", ">", 5)], [1, 2]),
-        ([Filter("stars", "<=", 5)], [0]),
-        ([Filter("stars", "!=", 7)], [0, 3]),
-        ([Filter("done", "=", True)], [0]),
-        ([Filter("done", "=", False)], [1]),
-        ([Filter("stars", "=", None)], [3]),
-        ([Filter("lang", "=", "python"), Filter("stars", ">=", 6)], [2]),
-        ([Filter("lang", "=", "' OR 1=1 --")], []),
-    ],
-)
-def test_filters(tmp_path, where, expected):
-    index = library(tmp_path / "i")
-    assert sorted(index.nearest(np.ones((1, 4)), 9, where=where).rows[0].tolist()) == expected
-    found = index.words("parse date sort menu", 9, where=where).rows[0].tolist()
-    assert sorted(found) == expected
-
-
-def test_a_filter_on_a_column_that_nobody_has_is_named(tmp_path):
-    index = library(tmp_path / "i")
-    for ask in (lambda w: index.nearest(np.ones((1, 4)), 2, where=w), lambda w: index.words("date", where=w)):
-        with pytest.raises(UsageError, match="no record has a column 'language'") as caught:
-            ask([Filter("language", "=", "c")])
-        assert "lang" in caught.value.remedy
-    with pytest.raises(UsageError, match="is no filter"):
-        index.words("date", where=[Filter("lang", "; DROP TABLE rows", "x")])
-
-
-def test_columns_offer_what_can_be_filtered(tmp_path):
-    found = library(tmp_path / "i").columns()
-    assert found["lang"] == {"python": 2, "c": 1, "C": 1}
-    assert found["done"] == {True: 1, False: 1}
-    assert "text" in found  # four short ones; a corpus of more has none
-    many = Index.build(tmp_path / "m", vectors(60), rows(60), model=MODEL)
-    assert many.columns() == {}
-
-
-@pytest.mark.parametrize("share", [0.9, 0.4, 0.05])
-def test_filtered_search_equals_search_of_the_rest(tmp_path, share):
-    rng = np.random.default_rng(0)
-    table, queries = vectors(500), vectors(7, seed=1)
-    chosen = rng.random(500) < share
-    index = Index.build(tmp_path / "i", table, [{"yes": bool(c)} for c in chosen], model=MODEL)
-    hits = index.nearest(queries, 20, where=[Filter("yes", "=", True)])
-    numbers, _ = nearest_chunked(queries, table[chosen] / np.linalg.norm(table[chosen], axis=1)[:, None], 20)
-    expected = np.flatnonzero(chosen)[numbers]
-    assert (hits.rows == expected).all()
-    assert (index.nearest(queries, 20).rows != expected).any()
-
-
-# Damage.
-
-
-def opened(directory, **options) -> NearfarError:
-    with pytest.raises(DataError) as caught:
-        Index.open(directory, **options)
-    assert str(directory) in caught.value.where
-    assert caught.value.remedy
-    return caught.value
-
-
-@pytest.fixture(params=["float32", "bits"])
-def place(tmp_path, request):
-    Index.build(tmp_path / "index", vectors(), rows(), model=MODEL, dtype=request.param).close()
-    assert len(Index.open(tmp_path / "index")) == 40
-    return tmp_path / "index"
-
-
-def test_what_is_no_index(tmp_path):
-    assert "no such directory" in opened(tmp_path / "nowhere").what
-    assert "no index" in opened(tmp_path).what
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "\udcff", '{"format": "other"}', "[" * 200_000, "9" * 5000])
-def test_a_damaged_manifest(place, text):
-    (place / "index.json").write_bytes(text.encode("utf-8", "surrogateescape"))
-    assert opened(place).what.startswith(("the index is damaged", "this is no nearfar index"))
-
-
-def test_an_absurdly_large_manifest(place):
-    with open(place / "index.json", "ab") as file:
-        file.truncate(17 << 20)
-    assert "damaged" in opened(place).what
-
-
-@pytest.mark.parametrize(
-    ("changes", "part"),
-    [
-        ({"version": 1}, "format version 1; this nearfar reads version 2"),
-        ({"version": "2"}, "format version '2'"),
-        ({"dtype": "float16"}, "dtype is 'float16'"),
-        ({"dtype": ["int8"]}, "dtype is"),
-        ({"dimension": "8"}, "dimension is '8'"),
-        ({"dimension": 0}, "dimension is 0"),
-        ({"dimension": True}, "dimension is True"),
-        ({"dimension": 80}, "cut off"),
-        ({"dimension": 7}, "checksum"),
-        ({"model": None}, "model is missing"),
-        ({"about": []}, "about is missing or of a wrong type"),
-    ],
-)
-def test_a_manifest_that_says_something_else(place, changes, part):
-    stored = json.loads((place / "index.json").read_text())
-    (place / "index.json").write_text(json.dumps(stored | changes))
-    assert part in opened(place).what
-
-
-def test_vectors_that_are_missing_cut_off_or_changed(place):
-    for path in sorted(place.glob("vectors.*")):
-        whole = path.read_bytes()
-        path.unlink()
-        assert "missing" in opened(place).what
-        path.write_bytes(whole[:-5])
-        assert "cut off" in opened(place, verify=False).what
-        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-        assert "checksum" in opened(place).what
-        path.write_bytes(whole + b"what a killed writer left")
-        assert len(Index.open(place)) == 40
-
-
-def test_rows_that_are_missing_cut_off_or_changed(place):
-    path = place / "rows.sqlite"
-    whole = path.read_bytes()
-    path.unlink()
-    assert "missing" in opened(place).what
-    for content in (b"", b"x" * 5000, whole[: len(whole) // 2]):
-        path.write_bytes(content)
-        assert "damaged" in opened(place).what, content[:10]
-    path.write_bytes(whole.replace(b'"name": "row 7"', b'"name": "row 8"'))
-    assert "checksum" in opened(place).what
-    path.write_bytes(whole)
-    assert len(Index.open(place)) == 40
-
-
-@pytest.mark.parametrize(
-    ("statement", "part"),
-    [
-        ("UPDATE meta SET value = 39 WHERE name = 'slots'", "39 vectors count, 40 are accounted for"),
-        ("DELETE FROM meta", "does not say how many rows"),
-        ("DELETE FROM segments", "0 are accounted for"),
-        ("UPDATE rows SET slot = 99 WHERE slot = 5", "row 99"),
-        ("UPDATE rows SET row = '[1]' WHERE slot = 5", "checksum"),
-        ("DROP TABLE rows", "no such table"),
-    ],
-)
-def test_rows_that_say_something_else(place, statement, part):
-    with sqlite3.connect(place / "rows.sqlite") as connection:
-        connection.execute(statement)
-    connection.close()
-    assert part in opened(place).what
-
-
-def test_nothing_of_an_index_is_ever_unpickled(place):
-    import pickle
-
-    for path in place.glob("vectors.*"):
-        path.write_bytes(pickle.dumps({"a": 1}) * 1000)
-    assert "checksum" in opened(place).what
 
 
 def test_very_common_words_are_left_out_beside_rarer_ones(tmp_path, monkeypatch):

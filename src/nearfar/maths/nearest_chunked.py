@@ -40,7 +40,7 @@ def nearest_chunked(
 
     queries [q d] float32 and vectors [n d] (float32 or float16) are finite; rows of unit length make it the cosine. At most n
     are given. `vectors` may be memory-mapped, and is read once for every `block[0]` queries, `block[1]` rows at a time. `longest`: no
-    row is longer, where that is known (1 for unit rows); else it is measured, which for one query takes as long as the product.
+    row is longer, where that is known (1 for unit rows); else it is measured, which reads every row once more.
 
     >>> numbers, scores = nearest_chunked(np.eye(2, 3, dtype="float32"), np.eye(3, dtype="float32"), 2)
     >>> numbers.tolist(), scores.tolist()

@@ -60,8 +60,7 @@ def condition(where: Iterable[Filter]) -> tuple[str, list[Any]]:
             raise UsageError(
                 f"{(column, op, value)!r} is no filter", where="filter", remedy="see nearfar.search.filters"
             )
-        # A quote within a name cannot be written in a path of SQLite's; no name that needs one is ever found.
-        path = '$."' + column.replace('"', "") + '"'
+        path = path_of(column)
         if op == "~":
             parts.append("instr(lower(json_extract(row, ?)), lower(?)) > 0")
             given += [path, str(value)]
@@ -75,6 +74,17 @@ def condition(where: Iterable[Filter]) -> tuple[str, list[Any]]:
             parts.append(f"json_extract(row, ?) {op} ?")
             given += [path, value]
     return " AND ".join(parts) or "1", given
+
+
+def path_of(column: str) -> str:
+    """Where SQLite finds a column in a row. UsageError for a name with a quote, for which it has no writing."""
+    if '"' in column:
+        raise UsageError(
+            f"{column[:80]!r} holds a quote",
+            where="filter",
+            remedy="filter by a column whose name has none, or rename it",
+        )
+    return f'$."{column}"'
 
 
 def _value(word: str) -> Any:

@@ -107,6 +107,13 @@ def check_writable(writable: bool, place: Any) -> None:
         raise UsageError("the index is open for reading", where=str(place), remedy="open it with write=True")
 
 
+def no_column(name: str, there: Iterable[str]) -> UsageError:
+    """The error for a filter on a column that no row has: a misspelt one would find nothing for ever."""
+    return UsageError(
+        f"no record has a column {name!r}", where="filter", remedy=f"there are {', '.join(there) or 'none'}"
+    )
+
+
 def no_row(slot: Any, place: Any) -> UsageError:
     """The error for a slot that there is not."""
     return UsageError(f"there is no row {slot}", where=str(place), remedy="ask for one of index.slots()")

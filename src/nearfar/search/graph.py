@@ -23,7 +23,7 @@ from nearfar.search.vector_files import Vectors
 
 LINKS = 16
 WHILE_BUILDING = 128
-WHILE_SEARCHING = 128  # twice usearch's default: recall counts for more than the last half millisecond
+WHILE_SEARCHING = 128  # twice usearch's default: what is not found costs more than what is looked at
 SAME = 0.99  # cosine of a vector with what the graph holds of it, which is rounded
 PART = 65_536  # vectors given to it at once
 

@@ -42,7 +42,6 @@ from nearfar.search.given import (
     taken,
     unit_rows,
 )
-from nearfar.search.graph import Graph
 from nearfar.search.manifest import (
     FILES,
     FORMAT,
@@ -56,9 +55,10 @@ from nearfar.search.manifest import (
     place_of,
     read_manifest,
 )
-from nearfar.search.nearest import View, nearest
+from nearfar.search.nearest import nearest
 from nearfar.search.rows import Row, Table, as_json, digest
-from nearfar.search.vector_files import BLOCK, VectorFiles, Vectors, unit
+from nearfar.search.vector_files import BLOCK, unit
+from nearfar.search.views import View, Views
 
 CARD = Card(
     name="index",
@@ -66,8 +66,6 @@ CARD = Card(
     public=("Index",),
 )
 
-EXACT = 200_000  # rows up to which every vector is looked at; above, a graph of neighbours chooses candidates
-OUTSIDE = 20_000  # rows, or a tenth of all, that are searched beside the graph before it is made longer
 SAMPLE = 20_000  # rows that `columns` looks at first
 
 
@@ -86,10 +84,9 @@ class Index:
 
     def __init__(self, directory: Path, manifest: Manifest, *, write: bool) -> None:
         self.directory, self.manifest, self.writable = directory, manifest, write
-        self._files = VectorFiles(directory, manifest.dtype, manifest.dimension)
         self._lock, self._held = threading.RLock(), _lock(directory) if write else None
         self._table = Table(directory / ROWS)
-        self._view: View | None = None
+        self._views = Views(directory, manifest, self._table)
         self._passing = lru_cache(maxsize=64)(self._passing_of)
         self._counted = lru_cache(maxsize=4096)(lambda version, word, goes_on: self._table.counted(word, goes_on))
 
@@ -136,7 +133,7 @@ class Index:
             try:
                 _fill(new, vectors, iter(rows), named)
                 new._table.finish()
-                new._extend_graph()
+                new._views.extend_graph()
             finally:
                 new.close()
         return cls.open(path, model=model, verify=False)
@@ -181,7 +178,7 @@ class Index:
     def open(
         cls, directory: str | Path, *, model: str | None = None, verify: bool = True, write: bool = False
     ) -> Index:
-        """Open an index and check all that it says about itself; checksums (about two seconds a gigabyte) with `verify`.
+        """Open an index and check all that it says about itself; checksums with `verify`, which reads all of it.
 
         model   refuse the index unless a model of this fingerprint made it
         write   open it for changes; one process at a time may
@@ -201,7 +198,7 @@ class Index:
             index.view()
             if write:
                 index._table.beside_readers()
-                index._extend_graph()
+                index._views.extend_graph()
         except BaseException:
             index.close()
             raise
@@ -211,7 +208,7 @@ class Index:
         """Read all of it. DataError for anything that is not what was written."""
         self._table.check()
         slots, _ = self._table.numbers()
-        opened, end = self._files.open(slots), 0
+        opened, end = self._views.files.open(slots), 0
         segments = list(self._table.segments())
         for first, count, _digests in segments:
             if first != end:
@@ -219,7 +216,7 @@ class Index:
             end += count
         if end != slots:
             raise damaged(self.directory / ROWS, f"{slots:,} vectors count, {end:,} are accounted for")
-        self._files.check(opened, iter(segments))
+        self._views.files.check(opened, iter(segments))
 
     def check_model(self, model: str | None) -> None:
         """DataError unless `model` (None: unknown) is the fingerprint of the model that made this index."""
@@ -234,11 +231,7 @@ class Index:
 
     def view(self) -> View:
         """The index as it is now, what other processes wrote included."""
-        with self._lock:
-            slots, version = self._table.numbers()
-            if self._view is None or self._view.version != version:
-                self._view = self._viewed(slots, version)
-            return self._view
+        return self._views.now()
 
     # Searching.
 
@@ -255,21 +248,16 @@ class Index:
         self.check_model(model)
         units = unit_rows(queries, self.manifest.dimension, "queries")
         view = self.view()
-        allowed = self._passing(view.version, tuple(where)) if where else None
-        found = nearest(units, view, asked(k), allowed, EXACT)
+        found = nearest(units, view, asked(k), self._allowed(view, where))
         return Hits(*found)
 
     def words(self, text: str, k: int = 10, *, where: Sequence[Filter] = (), prefix: bool = False) -> Hits:
         """The k rows [1 k] that hold words of a text, by BM25 (higher is better); `prefix`: its last word is unfinished.
 
-        A word that more than 20,000 rows hold is left out where a rarer one is asked for too; else about the first 20,000 are ranked.
+        A word that more than 10,000 rows hold is left out where a rarer one is asked for too; else about the first 10,000 are ranked.
         """
         view = self.view()
-        allowed = None
-        if where:
-            allowed = np.zeros(len(view.alive), dtype=bool)
-            passing = self._passing(view.version, tuple(where))
-            allowed[passing[passing < len(allowed)]] = True
+        allowed = self._allowed(view, where)
         found = self._table.words(text, asked(k), allowed, partial(self._counted, view.version), prefix=prefix)
         return Hits(
             np.array([slot for slot, _ in found], dtype=np.int64)[None],
@@ -351,8 +339,8 @@ class Index:
                 gone = self._table.remove(change, names)
                 self._table.insert(change, first, table)
                 self._table.grow(change, first, len(made), digests)
-            self._advance(view, gone, first + len(made))
-            self._extend_graph()
+            self._views.advance(view, gone, first + len(made))
+            self._views.extend_graph()
         return len(made)
 
     def delete(self, keys: Iterable[str]) -> int:
@@ -362,7 +350,7 @@ class Index:
             view = self.view()
             with self._table.change() as change:
                 gone = self._table.remove(change, list(keys))
-            self._advance(view, gone, len(view.alive))
+            self._views.advance(view, gone, len(view.alive))
         return len(gone)
 
     def set_column(self, name: str, slots: Iterable[SupportsIndex], values: Iterable[Any]) -> int:
@@ -427,7 +415,8 @@ class Index:
             if self._held is not None:
                 self._held.close()
             self._held = _lock(self.directory)
-            self._table, self._view = Table(self.directory / ROWS), None
+            self._table = Table(self.directory / ROWS)
+            self._views = Views(self.directory, m, self._table)
             self._passing.cache_clear()
             self._counted.cache_clear()
         return gone
@@ -439,7 +428,7 @@ class Index:
 
     def _written(self, vectors: np.ndarray, first: int) -> list[str]:
         try:
-            return self._files.append(vectors, first)
+            return self._views.files.append(vectors, first)
         except OSError as error:
             raise ResourceError(
                 f"the vectors cannot be written: {error.strerror or error}; the index is as it was",
@@ -454,44 +443,14 @@ class Index:
             raise taken(next(iter(there)))
         return names
 
-    def _viewed(self, slots: int, version: int) -> View:
-        alive = np.zeros(slots, dtype=bool)
-        living = self._table.slots()
-        if len(living) and not 0 <= living[0] <= living[-1] < slots:
-            raise damaged(self.directory / ROWS, f"there is a row {living[-1]} and {slots:,} vectors")
-        alive[living] = True
-        return self._with_files(version, alive, self._view.graph if self._view else None)
-
-    def _with_files(self, version: int, alive: np.ndarray, graph: Graph | None) -> View:
-        opened = self._files.open(len(alive))
-        vectors = Vectors(opened[-1])
-        if graph is None and self.manifest.dtype != "bits" and len(alive) > EXACT:
-            graph = Graph.load(self.directory, vectors, self.manifest.dimension)
-        signs = opened[0] if self.manifest.dtype == "bits" else None
-        return View(version, alive, int(alive.sum()), vectors, signs, graph)
-
-    def _advance(self, view: View, gone: list[int], slots: int) -> None:
-        """The view after a change of our own, without reading all slots again: some rows less, and those from the end of `view` on."""
-        alive = np.ones(slots, dtype=bool)
-        alive[: len(view.alive)] = view.alive
-        alive[gone] = False
-        self._view = self._with_files(view.version + 1, alive, view.graph)
-
-    def _extend_graph(self) -> None:
-        """After a change: a graph where there are many rows, made longer once enough are outside of it."""
-        view = self.view()
-        slots, covered = len(view.alive), view.graph.covered if view.graph else 0
-        if (
-            self.manifest.dtype == "bits"
-            or slots <= EXACT
-            or slots - covered <= max(OUTSIDE, slots // 10) * bool(covered)
-        ):
-            return
-        # A copy of its own is made longer: the one in use is being searched.
-        older = Graph.load(self.directory, view.vectors, self.manifest.dimension) if covered else None
-        graph = Graph.build(view.vectors, slots, self.manifest.dimension, older)
-        graph.save(self.directory)
-        self._view = view._replace(graph=graph)
+    def _allowed(self, view: View, where: Sequence[Filter]) -> np.ndarray | None:
+        """Which rows of a view pass all filters, bool [slots]; None where there is no filter."""
+        if not where:
+            return None
+        allowed = np.zeros(len(view.alive), dtype=bool)
+        passing = self._passing(view.version, tuple(where))
+        allowed[passing[passing < len(allowed)]] = True
+        return allowed
 
     def _passing_of(self, version: int, where: tuple[Filter, ...]) -> np.ndarray:
         return self._table.passing(where)

@@ -34,6 +34,7 @@ from nearfar.search.given import (
     asked,
     check_model,
     check_writable,
+    no_column,
     no_row,
     table_of,
     taken,
@@ -342,6 +343,8 @@ class LanceIndex:
         given = {operator.index(slot): value for slot, value in zip(slots, values, strict=True)}
         if not given:
             return 0
+        for value in given.values():
+            as_json({name: value}, name)
         numbers = list(given)
         found, made = self.named(numbers), self.vectors(numbers)
         rows = [{**found[slot][1], name: given[slot]} for slot in numbers]
@@ -445,11 +448,7 @@ class LanceIndex:
         table.close()
         for name in (f.column for f in where if not passing):
             if name not in seen:
-                raise UsageError(
-                    f"no record has a column {name!r}",
-                    where="filter",
-                    remedy=f"there are {', '.join(seen) or 'none'}",
-                )
+                raise no_column(name, seen)
         return np.sort(np.array(passing, dtype=np.int64))
 
     def _places(self, keys: Sequence[str]) -> dict[str, tuple[int, bytes]]:

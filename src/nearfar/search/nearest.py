@@ -5,30 +5,19 @@ Whatever chooses the candidates, their scores are the exact cosines with the sto
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from nearfar.maths.nearest_chunked import exact_scores, nearest_allowed, nearest_chunked
+from nearfar.search import views
 from nearfar.search.graph import Graph
 from nearfar.search.vector_files import Vectors, signs
+from nearfar.search.views import View
 
 DENSE = 4  # where at least one row in so many may be found, the others are looked at too and left out afterwards
 OVER = 16  # candidates by signs for every hit that is asked for
 LEAST = 200  # candidates by signs, whatever is asked for
 UNIT = 1 + 1e-6  # no stored vector is longer: float32 rounds a unit row by less
 BITS = 262_144  # rows of signs compared at once
-
-
-class View(NamedTuple):
-    """An index at one moment: a change makes another one, and whoever searches goes on with theirs."""
-
-    version: int
-    alive: np.ndarray  # bool [slots]
-    living: int
-    vectors: Vectors
-    signs: np.ndarray | None
-    graph: Graph | None
 
 
 class Taken:
@@ -44,20 +33,15 @@ class Taken:
         return self._vectors[self._slots[rows]]
 
 
-def nearest(
-    queries: np.ndarray, view: View, k: int, allowed: np.ndarray | None, exact: int
-) -> tuple[np.ndarray, np.ndarray]:
+def nearest(queries: np.ndarray, view: View, k: int, allowed: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Slots [q k] int64 (-1 where there are fewer) and cosines [q k] float32 of unit queries [q d], best first.
 
-    allowed   slots that may be found, ascending; None: all living ones
-    exact     how many rows are looked at one by one; where more may be found, a graph chooses, if there is one
+    allowed   which may be found, bool [slots]; None: all living ones
     """
     if allowed is None:
         mask, count = view.alive, view.living
     else:
-        mask = np.zeros(len(view.alive), dtype=bool)
-        mask[allowed[allowed < len(mask)]] = True
-        mask &= view.alive
+        mask = view.alive & allowed
         count = int(mask.sum())
     k = min(k, count)
     if not k or not len(queries):
@@ -65,7 +49,7 @@ def nearest(
     if view.signs is not None and count > LEAST:
         chosen = _by_signs(queries, view.signs, max(LEAST, OVER * k), mask)
         return _scored(queries, view.vectors, chosen, k)
-    if view.graph is not None and count > exact:
+    if view.graph is not None and count > views.EXACT:
         return _scored(queries, view.vectors, _by_graph(queries, view, view.graph, k, mask, count), k)
     if count == len(mask):
         return nearest_chunked(queries, view.vectors, k, longest=UNIT)
@@ -92,7 +76,7 @@ def _by_graph(queries: np.ndarray, view: View, graph: Graph, k: int, mask: np.nd
             if len(made[query]) < k and wanted < covered:
                 short.append(query)
         if short:
-            # Counted only where it matters: over a million rows it takes as long as half a search.
+            # Counted only where it matters: it reads a flag of every row, and a search reads far fewer.
             least = min(k, int(np.count_nonzero(mask[:covered])))
             short = [query for query in short if len(made[query]) < least]
         waiting, wanted = np.array(short, dtype=np.int64), min(4 * wanted, covered)

@@ -23,8 +23,9 @@ from unicodedata import combining, normalize
 
 import numpy as np
 
-from nearfar.core.errors import DataError, NearfarError, ResourceError, UsageError
-from nearfar.search.filters import Filter, condition
+from nearfar.core.errors import DataError, NearfarError, ResourceError
+from nearfar.search.filters import Filter, condition, path_of
+from nearfar.search.given import no_column
 from nearfar.search.manifest import damaged
 
 SCHEMA = """
@@ -39,7 +40,7 @@ MANY = 500  # parameters of one statement
 TERMS = 64  # words of a question that are looked up
 # Rows: a word in more of them orders little and costs most. It is left out where a rarer one is asked for too, and else about
 # the first so many rows that hold it are ranked.
-COMMON = 20_000
+COMMON = 10_000
 WAIT = 30.0  # seconds for another writer's transaction
 
 
@@ -159,8 +160,8 @@ class Table:
                   FROM (SELECT row FROM rows LIMIT ?) AS r, json_each(r.row) AS e GROUP BY e.key"""
         names = [n for n, many, size, plain in self._read(seen, [sample]) if many <= most and size <= longest and plain]
         made: dict[str, dict[Any, int]] = {}
-        for name in names:
-            path = '$."' + name.replace('"', "") + '"'
+        for name in (n for n in names if '"' not in n):
+            path = path_of(name)
             counted = "SELECT json_extract(row, ?) AS v, json_type(row, ?) AS t, count(*) FROM rows GROUP BY v, t ORDER BY 3 DESC LIMIT ?"
             values = {
                 (value == 1 if kind in ("true", "false") else value): count
@@ -285,18 +286,11 @@ class Table:
         )
 
     def check_columns(self, where: Sequence[Filter]) -> None:
-        """UsageError for a filter on a column that no row has: a misspelt one finds nothing for ever."""
+        """UsageError for a filter on a column that no row has."""
         for name in (told.column for told in where):
-            if (
-                next(self._read("SELECT 1 FROM rows, json_each(row) AS e WHERE e.key = ? LIMIT 1", [name]), None)
-                is None
-            ):
-                first = next(self._read("SELECT row FROM rows LIMIT 1"), ("{}",))[0]
-                raise UsageError(
-                    f"no record has a column {name!r}",
-                    where="filter",
-                    remedy=f"there are {', '.join(json.loads(first)) or 'none'}",
-                )
+            there = self._read("SELECT 1 FROM rows, json_each(row) AS e WHERE e.key = ? LIMIT 1", [name])
+            if next(there, None) is None:
+                raise no_column(name, json.loads(next(self._read("SELECT row FROM rows LIMIT 1"), ("{}",))[0]))
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
