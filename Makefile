@@ -60,6 +60,7 @@ bench: $(DEV)  ## measure speed and memory beside other libraries (an hour; NEAR
 	$(BIN)/python docs/benchmarks.py
 	$(PEERS)/bin/python benchmarks/micro_batching.py $(ARGS)
 	$(PEERS)/bin/python benchmarks/train_step.py $(ARGS)
+	$(BIN)/python benchmarks/static_training.py $(ARGS)
 	$(PEERS)/bin/python benchmarks/encode.py $(ARGS)
 	$(PEERS)/bin/python benchmarks/retrieval_probe.py $(ARGS)
 	$(PEERS)/bin/python benchmarks/search.py $(ARGS)

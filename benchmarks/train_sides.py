@@ -150,20 +150,6 @@ def loss_curve(
     return {"losses": [e["loss"] for e in entries], "seconds": fitted.seconds, "waited": fitted.waited}
 
 
-def static_training(records: Any) -> dict[str, Any]:
-    """The passes of the recipe `pairs`, preparation included: pairs trained on, seconds, those of the loop alone, share of waiting."""
-    from nearfar.core.parts import resolve
-    from nearfar.training.prepare import towers_of
-
-    recipe = with_fit(resolve("pairs", "recipes")(), min_steps=0)  # which are for small data
-    encoder = towers_of(recipe, records)[0]["encoder"]
-    started = time.perf_counter()
-    fitted = fit(recipe, records, encoder)
-    seconds = time.perf_counter() - started
-    batch = min(recipe.stages[0].batch_size, len(records))
-    return {"trained": fitted.steps * batch, "seconds": seconds, "loop": fitted.seconds, "waited": fitted.waited}
-
-
 # sentence-transformers
 
 

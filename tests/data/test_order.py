@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from nearfar.core.errors import UsageError
 from nearfar.data.order import Order, draws, order
+from nearfar.data.passes import Passes
 
 sizes = st.integers(1, 60)
 seeds = st.integers(0, 2**40)
@@ -222,3 +223,16 @@ def test_what_does_not_fit_is_refused(make, match):
     with pytest.raises(UsageError, match=match) as caught:
         make()
     assert caught.value.remedy
+
+
+@pytest.mark.parametrize(("owner", "name"), [(Order, "_plan"), (Passes, "_made")])
+@pytest.mark.parametrize("choice", [{}, {"sources": np.arange(40) % 2}])
+def test_what_another_thread_plans_meanwhile_is_not_given_out(owner, name, choice, monkeypatch):
+    """At the turn of an epoch threads ask for both: here, as soon as one is planned, another thread has planned another."""
+    expected = Order(40, 10, 0, **choice).records(1).tolist()
+
+    def replaced(self, planned):
+        self.__dict__["planned"] = planned and (-1, planned[1][::-1], planned[2])
+
+    monkeypatch.setattr(owner, name, property(lambda self: self.__dict__["planned"], replaced), raising=False)
+    assert Order(40, 10, 0, **choice).records(1).tolist() == expected

@@ -42,9 +42,9 @@ def naive(model: Static, text: str) -> torch.Tensor:
     head, body = text.split(FIELD, 1) if FIELD in text else ("", text)
     total = torch.zeros(model.dimension)
     for field, factor in ((head, model.head_weight), (body, 1.0)):
-        numbers = [
-            n for word in field.replace(":", " ").replace(".", " ").split() for n in model.vocabulary._numbers(word)
-        ]
+        numbers = model.vocabulary._numbered(
+            [unit for word in field.replace(":", " ").replace(".", " ").split() for unit in units(word)]
+        )
         for number in set(numbers):
             amount = factor * (1 + math.log(numbers.count(number)))
             total += amount * model.weight[number] * model.table.detach()[number]
@@ -172,15 +172,15 @@ def test_wrong_calls_say_so() -> None:
 def test_preparing_is_the_same_in_another_process() -> None:
     program = (
         "from nearfar.encoders.shared.tokenizing import Vocabulary\n"
-        "c = Vocabulary(['date'], 1000).count(['parse date xyz', 'q'])\n"
-        "print(c.ids.tolist(), c.counts.tolist(), c.offsets.tolist())"
+        "c = Vocabulary(['date'], 1000).weigh(['parse date xyz', 'q'], 2.0)\n"
+        "print(c.ids.tolist(), c.amounts.tolist(), c.offsets.tolist())"
     )
-    here = Vocabulary(["date"], 1000).count(["parse date xyz", "q"])
+    here = Vocabulary(["date"], 1000).weigh(["parse date xyz", "q"], 2.0)
     environment = {**os.environ, "PYTHONPATH": str(Path(nearfar.__file__).parents[1])}
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment)
     out = run.stdout
-    assert out.strip() == f"{here.ids.tolist()} {here.counts.tolist()} {here.offsets.tolist()}"
-    assert here.ids.tolist() != Vocabulary(["date"], 999).count(["parse date xyz", "q"]).ids.tolist()
+    assert out.strip() == f"{here.ids.tolist()} {here.amounts.tolist()} {here.offsets.tolist()}"
+    assert here.ids.tolist() != Vocabulary(["date"], 999).weigh(["parse date xyz", "q"], 2.0).ids.tolist()
 
 
 def test_training_brings_pairs_together() -> None:

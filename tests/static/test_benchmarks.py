@@ -287,18 +287,6 @@ def test_a_loss_curve_is_decided_by_its_seed(setup):
     assert rounded[0] == pytest.approx(first[0], rel=0.05)
 
 
-def test_static_trainings_count_their_pairs(tmp_path):
-    program = module("train_step")
-    data = program.Data()
-    data.pairs = [(f"the number {i}", f"return {i}") for i in range(50)]
-    for case in (program.IN_HAND, program.FROM_DISK):
-        made = data.answer({"do": "static", "case": case, "folder": str(tmp_path), "limit": 50})
-        assert made["trained"] == 150  # three passes
-        assert 0 < made["loop"] < made["seconds"]
-        assert 0 <= made["waited"] < 1
-    assert len((tmp_path / "pairs.jsonl").read_text("utf-8").splitlines()) == 50
-
-
 def test_rounds_go_on_where_they_were_stopped_with_the_best_cached_side(tmp_path):
     program = module("train_step")
     path, case = tmp_path / "record.json", program.CASES["as they come"]
@@ -410,7 +398,12 @@ def made_up(value=150.0):
     sessions = [{"date": "2026-01-02T03:04:05", "command": "python x.py", "machine": machine}]
     sides = {"encode": {"sentence-transformers": 10.0, "nearfar": 9.0, "nearfar, bfloat16": 3.0}}
     sides["retrieval_probe"] = {"nearfar": 4.0, "ranx": 5.0, "torchmetrics": 20.0}
-    each = {"loss_stage": rows, "micro_batching": steps, "train_step": made_up_training()}
+    static = {"trained": 30_000, "vocabulary": [1.0] * 3, "session": 0}
+    trainings = [
+        {**static, "case": "records in hand", "seconds": [2.0, 9.0, 2.0], "loop": [1.0] * 3, "waited": [0.02] * 3},
+        {**static, "case": "records from disk", "seconds": [4.0] * 3, "loop": [3.0] * 3, "waited": [0.5, 0.04, 0.04]},
+    ]
+    each = {"loss_stage": rows, "micro_batching": steps, "train_step": made_up_training(), "static_training": trainings}
     each |= {
         name: [{"side": side, "seconds": [s, 9 * s, s], "extra_mb": 500.0, "session": 0} for side, s in some.items()]
         for name, some in sides.items()
@@ -430,7 +423,6 @@ def made_up_training():
         row = {"part": "curve", "side": side, "case": f"seed {seed}", "losses": losses, "seconds": [1.0]}
         return {**row, "waited": [0.01 * seed], "session": 0}
 
-    static = {"part": "static", "side": "nearfar static", "trained": 30_000, "session": 0}
     return [
         step("sentence-transformers", "as they come", 50.0, 14_000.0),
         {
@@ -448,8 +440,6 @@ def made_up_training():
         curve("nearfar", 1, [4.0, 1.0]),
         curve("nearfar, bfloat16", 0, [2.5, 1.0]),
         curve("nearfar, bfloat16", 1, [4.5, 1.0]),
-        {**static, "case": "records in hand", "seconds": [2.0, 9.0, 2.0], "loop": [1.0] * 3, "waited": [0.02] * 3},
-        {**static, "case": "records from disk", "seconds": [4.0] * 3, "loop": [3.0] * 3, "waited": [0.5, 0.04, 0.04]},
     ]
 
 
@@ -494,6 +484,6 @@ def test_the_page_says_what_was_not_run(pages):
     assert "| nearfar | 40.00 | 0.80 | 1,400 | 0.10 | 75% | 3 |" in text
     assert "| sentence-transformers cached, 32 | *died* |" in text
     assert "40 tokens, 100 when padded (60%)" in text
-    assert "| records in hand | 15,000 | 30,000 | 2.0% | 3 |" in text
+    assert "| records in hand | 10,000 | 15,000 | 30,000 | 2.0% | 3 |" in text
     assert "lie 0.50 standard errors" in text
     assert "Not measured yet" in pages.page({})

@@ -1,4 +1,4 @@
-"""What a model can encode in a file or folder, one record after the other: what `nearfar encode` and `nearfar index` read."""
+"""What a model can encode in a file or folder, one record after the other: what `encode`, `index` and `export` read."""
 
 from __future__ import annotations
 
@@ -22,13 +22,17 @@ def encodable(data: str, column: str | None) -> Iterator[Encodable]:
 
     Raises UsageError for a column that is missing or one too many, DataError that names a record without a text.
     """
-    if Path(data).is_dir():
-        if column is not None:
-            raise UsageError("a folder has no columns", where="--column", remedy="leave it out")
-        return _images(data)
-    if column is None:
+    check_column(data, column)
+    return _images(data) if column is None else _texts(data, column)
+
+
+def check_column(data: str, column: str | None) -> None:
+    """UsageError for a file without a column, a folder with one."""
+    folder = Path(data).is_dir()
+    if folder and column is not None:
+        raise UsageError("a folder has no columns", where="--column", remedy="leave it out")
+    if not folder and column is None:
         raise UsageError("which column?", where="--column", remedy="name the one to encode")
-    return _texts(data, column)
 
 
 def _texts(data: str, column: str) -> Iterator[Encodable]:

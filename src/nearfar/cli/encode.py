@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from nearfar.cli.arguments import add_json, add_quiet
-from nearfar.cli.encodable import encodable
-from nearfar.cli.encode_shard import add_shard, check_column, encode_shard, side_of
+from nearfar.cli.encodable import check_column, encodable
+from nearfar.cli.encode_shard import add_shard, check_shard, encode_shard
 from nearfar.cli.terminal import print_json
 from nearfar.core.progress import bar
 
@@ -51,7 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Encode and write."""
-    check_column(args)
+    check_column(args.data, args.column)
+    check_shard(args)
     if args.shard is not None:
         return encode_shard(args)
     import numpy as np
@@ -61,9 +62,8 @@ def run(args: argparse.Namespace) -> int:
 
     model = load(args.model)
     items = [record.item for record in encodable(args.data, args.column)]
-    side = side_of(args, model)
     with bar("encoding", quiet=args.quiet or args.json) as update:
-        vectors = model.encode(items, side=side, precision=args.precision, progress=update)
+        vectors = model.encode(items, side=args.side or model.document_side, precision=args.precision, progress=update)
     try:
         with open(args.out, "wb") as file:
             np.save(file, vectors, allow_pickle=False)

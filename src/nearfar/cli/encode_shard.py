@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import shlex
 from pathlib import Path
-from typing import Any
 
 from nearfar.cli.terminal import print_json
 from nearfar.core.progress import bar
@@ -26,22 +25,12 @@ def add_shard(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def check_column(args: argparse.Namespace) -> None:
-    """UsageError for a file without a column, a folder with one, chunks of what is no shard."""
+def check_shard(args: argparse.Namespace) -> None:
+    """UsageError for chunks of what is no shard."""
     from nearfar.core.errors import UsageError
 
-    folder = Path(args.data).is_dir()
-    if folder and args.column is not None:
-        raise UsageError("a folder has no columns", where="--column", remedy="leave it out")
-    if not folder and args.column is None:
-        raise UsageError("which column?", where="--column", remedy="name the one to encode")
     if args.chunk is not None and args.shard is None:
         raise UsageError("only shards are encoded in chunks", where="--chunk", remedy="leave it out, or give --shard")
-
-
-def side_of(args: argparse.Namespace, model: Any) -> str:
-    """The side that was asked for, or the one that documents are encoded with."""
-    return args.side or ("document" if "document" in model.sides else next(iter(model.sides)))
 
 
 def encode_shard(args: argparse.Namespace) -> int:
@@ -63,7 +52,7 @@ def encode_shard(args: argparse.Namespace) -> int:
             "image" if folder else args.column,
             args.out,
             shard,
-            side=side_of(args, model),
+            side=args.side or model.document_side,
             precision=args.precision,
             chunk=shards.CHUNK if args.chunk is None else args.chunk,
             command=_command(args),

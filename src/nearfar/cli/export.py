@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 from itertools import islice
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nearfar.cli.arguments import add_json
+from nearfar.cli.encodable import encodable
 from nearfar.cli.terminal import print_json
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _sentence_transformers(model: Model, args: argparse.Namespace) -> int:
 def _onnx(model: Model, args: argparse.Namespace) -> int:
     from nearfar.export.onnx_file import to_onnx
 
-    records = _records(args.data, args.column) if args.data else None
+    records = [found.item for found in islice(encodable(args.data, args.column), MOST)] if args.data else None
     made = to_onnx(model, args.out, args.side, int8=args.int8, records=records)
     if args.json:
         print_json({"written": args.out, **made})
@@ -82,31 +82,6 @@ def _onnx(model: Model, args: argparse.Namespace) -> int:
             f"vectors {int8['mean_cosine']:.4f} in the mean, {int8['least_cosine']:.4f} at least"
         )
     return 0
-
-
-def _records(data: str, column: str | None) -> list[Any]:
-    """Texts of a column, or paths of the images of a folder."""
-    from nearfar.core.errors import DataError, UsageError
-
-    if Path(data).is_dir():
-        from nearfar.data.image_folder import image_folder
-
-        return [str(path) for path in image_folder(data).fields["image"][:MOST]]
-    if column is None:
-        raise UsageError("which column?", where="--column", remedy="name the one that holds the texts")
-    from nearfar.data.readers import read
-
-    found = []
-    for number, record in enumerate(islice(read(Path(data)), MOST)):
-        value = record.values.get(column)
-        if not isinstance(value, str):
-            raise DataError(
-                f"record {number + 1} has no text in {column!r}",
-                where=data,
-                remedy=f"its columns are {sorted(record.values)}",
-            )
-        found.append(value)
-    return found
 
 
 def _size(count: int) -> str:

@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     if args.at_once < 1:
         raise UsageError(f"--at-once {args.at_once} encodes nothing", where="--at-once", remedy="give at least 1")
     model = load(args.model)
-    side = args.side or ("document" if "document" in model.sides else next(iter(model.sides)))
+    side = args.side or model.document_side
     model.tower(side)  # refuses a side that there is not before anything is written
     items = _items(args)
     with _opened(args, model, side) as index, bar("indexing", quiet=args.quiet or args.json) as told:

@@ -58,6 +58,11 @@ class Model(nn.Module):
             raise UsageError(f"this model has no side {side!r}", remedy=f"it has {sorted(self.sides)}")
         return self.encoders[self.sides[side]]
 
+    @property
+    def document_side(self) -> str:
+        """The side that what is searched is encoded with: `document`, or the first of a model that has none of that name."""
+        return "document" if "document" in self.sides else next(iter(self.sides))
+
     @torch.inference_mode()
     def encode(
         self,

@@ -311,9 +311,10 @@ class Order:
     # One epoch.
 
     def _planned(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        if self._plan is None or self._plan[0] != epoch:
-            self._plan = (epoch, *self._epoch(epoch))
-        return self._plan[1:]
+        plan = self._plan
+        if plan is None or plan[0] != epoch:
+            plan = self._plan = (epoch, *self._epoch(epoch))
+        return plan[1:]  # not the attribute's: at the turn of an epoch threads ask for both
 
     def _epoch(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         """All records of an epoch, batch after batch, and the bounds of the batches."""

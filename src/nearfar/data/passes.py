@@ -78,9 +78,10 @@ class Passes:
 
     def batches(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """The records [m] int32 of a pass, batch after batch, and the bounds [steps + 1] of the batches."""
-        if self._made is None or self._made[0] != number:
-            self._made = (number, *self._pass(number))
-        return self._made[1:]
+        made = self._made
+        if made is None or made[0] != number:
+            made = self._made = (number, *self._pass(number))
+        return made[1:]  # not the attribute's, which another thread may have set for another pass meanwhile
 
     # What is possible, once.
 

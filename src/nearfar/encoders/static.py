@@ -26,7 +26,6 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from nearfar.core.card import Card
 from nearfar.core.ragged import taken
@@ -35,6 +34,7 @@ from nearfar.core.seeding import seeded
 from nearfar.core.text_fields import check_texts
 from nearfar.encoders.shared.settings import damaged, wrong
 from nearfar.encoders.shared.tokenizing import Vocabulary
+from nearfar.maths.bag_sums import bag_sums
 from nearfar.maths.layers import is_size
 
 CARD = Card(
@@ -63,7 +63,7 @@ class Bags:
     def take(self, index: Any) -> Bags:
         """The texts at `index` [n], in that order."""
         place, offsets = taken(self.offsets, index)
-        return Bags(self.ids.index_select(0, place), self.amounts.index_select(0, place), offsets)
+        return Bags(self.ids.take(place), self.amounts.take(place), offsets)  # unlike index_select by all cores
 
 
 class Static(nn.Module):
@@ -134,15 +134,8 @@ class Static(nn.Module):
         """One row a text: vectors [n dimension], not normalised (the cosine does that)."""
         device = self.table.device
         ids = inputs.ids.to(device)
-        vectors = functional.embedding_bag(
-            ids,
-            self.table,
-            inputs.offsets.to(device, ids.dtype),
-            mode="sum",
-            per_sample_weights=inputs.amounts.to(device) * self.weight[ids],
-            include_last_offset=True,
-        )
-        return Rows(vectors)
+        amounts = inputs.amounts.to(device) * self.weight[ids]
+        return Rows(bag_sums(self.table, ids, amounts, inputs.offsets.to(device, ids.dtype)))
 
     def cost(self, inputs: Bags) -> Tensor:
         """Units of each text [n]: the work grows with them."""

@@ -1,9 +1,9 @@
 """The specialised sweep: InfoNCE, decoupled and sigmoid on aligned pairs, both directions from the same blocks of products.
 
 The generic path computes scores, weights and a graph a tile, and each direction by itself: six products of q x k x d for two ways. Here
-both directions share their exponentials: four products (scores twice, two for the gradient), three for one way or for the
-sigmoid, in square blocks that stay in the cache, in buffers that are allocated once. No mask exists: of `paired` only the
-diagonal is needed, and pairs that an edit drops are cleared block by block.
+both directions share their exponentials: four products (scores twice, two for the gradient), three for one way, for the sigmoid, or
+where one block holds all pairs; in square blocks that stay in the cache, in buffers that are allocated once. No mask exists: of
+`paired` only the diagonal is needed, and pairs that an edit drops are cleared block by block.
 
 It is chosen by (rule, type of relation, similarity), never asked for. Where it does not apply, or where exponentials without a
 row's own shift could lose digits, the answer is None and the generic path runs; the plain path stays the reference of both.
@@ -102,12 +102,13 @@ def _softmax(b: PairBlocks) -> Terms | None:
 
 def _both_gradients(b: PairBlocks, rows: Tensor, columns: Tensor, shift: float) -> None:
     """Of the mean over all rows and both ways: a pair's two probabilities, minus two at the positive."""
+    at_hand = len(b.blocks(b.mine)) == len(b.blocks(b.everything)) == 1  # the sums left the only block in the buffer
     of_row, of_column = torch.zeros_like(rows), (0.5 / b.total / columns).to(b.kind)
     of_row[b.mine] = 0.5 / b.total / rows[b.mine]
     of_row = of_row.to(b.kind)
     for i in b.blocks(b.mine):
         for j in b.blocks(b.everything):
-            e = _exponentials(b, i, j, shift)
+            e = b.block_at(i, j) if at_hand else _exponentials(b, i, j, shift)
             weights = b.spare[: e.shape[0], : e.shape[1]]
             e.mul_(torch.add(of_row[i, None], of_column[None, j], out=weights))
             _add_pulled(b, e, i, j)

@@ -222,7 +222,8 @@ class _Tower:
         index = self.pieces[piece]
         # A piece without records (another rank has more of them) embeds a first record in vain, if there is one.
         stand_in = torch.zeros(min(1, count(self.stream.inputs)), dtype=torch.long)
-        inputs = take(self.stream.inputs, index if len(index) else stand_in)
+        whole = len(self.pieces) == 1 and len(index) > 0
+        inputs = self.stream.inputs if whole else take(self.stream.inputs, index if len(index) else stand_in)
         with _chance(*self.seed, piece):
             made = self.stream.encode(inputs)
         table, outputs = made if isinstance(made, tuple) else (made, made)

@@ -18,12 +18,12 @@ def micro_batches(cost: Tensor, most: float | None) -> list[Tensor]:
     """Record numbers of each micro-batch: dearest first, likes together, none above `most`.
 
     The cost of a micro-batch is its number of records times its dearest one, for that is what padding makes of it. A record that
-    costs more than `most` by itself is alone. None: all records in one.
+    costs more than `most` by itself is alone. None: all records in one, which has them in their own order, as where all fit into one.
     """
-    if most is None or not len(cost):
-        return [torch.arange(len(cost))]
-    if most <= 0:
+    if most is not None and most <= 0:
         raise UsageError(f"a micro-batch of cost {most} holds nothing", remedy="give a positive number")
+    if most is None or not len(cost) or len(cost) * float(cost.max()) <= most:
+        return [torch.arange(len(cost))]
     order = torch.argsort(cost, descending=True, stable=True)
     costs, made, first = cost[order].tolist(), [], 0
     while first < len(costs):

@@ -63,9 +63,13 @@ class PairBlocks:
         size = height or self.block
         return [slice(first, min(first + size, rows.stop)) for first in range(rows.start, rows.stop, size)]
 
+    def block_at(self, i: slice, j: slice) -> Tensor:
+        """The buffer that all blocks share, in the shape of one of them."""
+        return self.buffer[: i.stop - i.start, : j.stop - j.start]
+
     def scores(self, i: slice, j: slice, out: Tensor | None = None) -> Tensor:
         """Scores of a block without the bias; by default in the buffer that all blocks share."""
-        out = self.buffer[: i.stop - i.start, : j.stop - j.start] if out is None else out
+        out = self.block_at(i, j) if out is None else out
         if self.low:
             out.copy_(self.x[i] @ self.y[j].T).mul_(1 / self.temperature)
         else:

@@ -17,7 +17,7 @@ from nearfar.search.searcher import Rerank
 def reranker(model: Model) -> Rerank:
     """(text, texts of records) -> scores [n], by a model of sentences or of tokens; it need not be the one that made the index."""
     query = "query" if "query" in model.sides else next(iter(model.sides))
-    document = "document" if "document" in model.sides else query
+    document = model.document_side
 
     def by_tokens(text: str, records: Sequence[str]) -> np.ndarray:
         asked = model.encode_tokens([text], side=query)[0]

@@ -158,7 +158,7 @@ class Batches:
         return best[1], best[2]
 
     def steps(self, first: int, last: int) -> Iterator[tuple[int, dict[str, Stream]]]:
-        """(step, streams) of steps first to last - 1, prepared ahead in threads."""
+        """(step, streams) of steps first to last - 1, prepared ahead in threads; no column changes between the two."""
         # What is prepared is only gathered: a thread of its own for that was measured, and halved the pace of the static encoder.
         if not self.workers or len(self._ready) == len(self.sources):
             for step in range(first, last):
@@ -169,8 +169,7 @@ class Batches:
             following = first
             try:
                 while following < last or waiting:
-                    # Not beyond this epoch: what a refresh writes at its end, the next one's batches must see.
-                    while following < last and len(waiting) <= self.workers and self._same_epoch(waiting, following):
+                    while following < last and len(waiting) <= self.workers:
                         waiting.append((following, pool.submit(self._materials, following)))
                         following += 1
                     step, future = waiting.popleft()
@@ -178,9 +177,6 @@ class Batches:
             finally:
                 for _, future in waiting:
                     future.cancel()
-
-    def _same_epoch(self, waiting: deque[tuple[int, Future[Any]]], step: int) -> bool:
-        return not waiting or self.order.epoch_of(waiting[0][0]) == self.order.epoch_of(step)
 
     def streams(self, step: int) -> dict[str, Stream]:
         """The streams of one step."""
@@ -312,8 +308,10 @@ class Batches:
         if feed.name in self._ready:
             inputs, starts = self._ready[feed.name]
             at = torch.from_numpy(shown[: feed.copies * len(index)])
-            further, _ = taken(starts, index)
-            return Seen(take(inputs, torch.cat([at, len(self.records) + further])), draws, columns), columns
+            if len(owner):
+                further, _ = taken(starts, index)
+                at = torch.cat([at, len(self.records) + further])
+            return Seen(take(inputs, at), draws, columns), columns
         if feed.same:
             items = self.records.many(feed.field, shown[: feed.copies * len(index)])
         else:

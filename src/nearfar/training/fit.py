@@ -40,6 +40,7 @@ from nearfar.training.refresh import refreshed
 from nearfar.training.schedule import factor
 from nearfar.training.shard import sharded
 from nearfar.training.state import State
+from nearfar.training.table_gradients import cleared_gradients, tables_of
 from nearfar.training.watch import Watch, dropped_negatives
 
 COUNT_EVERY = 100  # steps between two counts of dropped negatives: often enough to see a trend, and next to free
@@ -87,7 +88,7 @@ class Loop:
             for tower in self.learner.towers.values():
                 tower.compile()
         groups = groups_of(self.learner.learned())
-        self.optimiser = optimiser(stage, groups)
+        self.optimiser, self.tables = optimiser(stage, groups), tables_of(groups)
         self.base = [group["lr"] for group in self.optimiser.param_groups]
         self.parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
         self.average = average_of(stage, self.learner.towers)
@@ -203,15 +204,15 @@ class Loop:
         rate = factor(self.stage, step, self.total)
         for group, base in zip(self.optimiser.param_groups, self.base, strict=True):
             group["lr"] = base * rate
-        self.optimiser.zero_grad(set_to_none=True)
-        made = backward(
-            self.learner.at_this_step(),
-            streams,
-            micro_batch=self.micro_batch,
-            ranks=self.state.ranks,
-            seed=self.seed,
-            step=step,
-        )
+        with cleared_gradients(self.optimiser, self.tables):
+            made = backward(
+                self.learner.at_this_step(),
+                streams,
+                micro_batch=self.micro_batch,
+                ranks=self.state.ranks,
+                seed=self.seed,
+                step=step,
+            )
         sum_gradients(self.parameters, self.state.ranks)
         self.value = float(made.loss)
         if not math.isfinite(self.value):

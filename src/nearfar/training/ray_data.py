@@ -53,7 +53,7 @@ class Encode:
         device: str = "cpu",
     ) -> None:
         self.model = load(model).to(device)
-        self.side = side or ("document" if "document" in self.model.sides else next(iter(self.model.sides)))
+        self.side = side or self.model.document_side
         self.model.tower(self.side)  # refuses a side that there is not before a batch comes
         self.column, self.precision, self.into = column, precision, into
 
