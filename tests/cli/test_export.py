@@ -48,7 +48,7 @@ WRONG = {
     "no target": ((), 2, "--to"),
     "no column": (("--to", "onnx", "--data", "DATA"), 2, "which column"),
     "no file of a column": (("--to", "onnx", "--column", "answer"), 2, "of which file"),
-    "another column": (("--to", "onnx", "--data", "DATA", "--column", "text"), 3, "record 1 has no text in 'text'"),
+    "another column": (("--to", "onnx", "--data", "DATA", "--column", "text"), 3, "record 1 has no column 'text'"),
     "no side": (("--to", "onnx", "--side", "image"), 2, "no side 'image'"),
 }
 

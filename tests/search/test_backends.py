@@ -22,7 +22,7 @@ from nearfar.search.index import Index
 from nearfar.search.lance import LanceIndex
 from nearfar.search.searcher import Searcher
 from nearfar.search.update import Item, update
-from search.small_index import MODEL, content, rows, vectors
+from small_index import MODEL, content, rows, vectors
 
 CONTENT = [
     {"text": "parse a date from a string", "lang": "python", "stars": 5, "done": True},

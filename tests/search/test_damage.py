@@ -9,7 +9,7 @@ import pytest
 
 from nearfar.core.errors import DataError, NearfarError
 from nearfar.search.index import Index
-from search.small_index import MODEL, rows, vectors
+from small_index import MODEL, rows, vectors
 
 
 def opened(directory, **options) -> NearfarError:

@@ -17,7 +17,7 @@ from nearfar.maths.nearest_chunked import nearest_chunked
 from nearfar.search import index as index_module
 from nearfar.search import vector_files
 from nearfar.search.index import Index
-from search.small_index import MODEL, content, made, rows, vectors
+from small_index import MODEL, content, made, rows, vectors
 
 
 @pytest.fixture

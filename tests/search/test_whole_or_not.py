@@ -18,7 +18,7 @@ from nearfar.core.errors import DataError, ResourceError
 from nearfar.search import index as index_module
 from nearfar.search import vector_files
 from nearfar.search.index import Index
-from search.small_index import MODEL, content, made, rows, vectors
+from small_index import MODEL, content, made, rows, vectors
 
 
 @pytest.mark.parametrize("point", ["append", "insert", "flush", "exchange"])
