@@ -323,6 +323,18 @@ def test_only_what_is_new_or_changed_is_encoded(tmp_path):
         assert update(index, items({"5": "d"}), encode) == Changes(unchanged=1)
 
 
+def test_a_record_that_has_its_vector_is_not_encoded(tmp_path):
+    encode = Encode()
+    given = items({"1": "aa", "2": "b", "3": "c"})
+    given[1] = given[1]._replace(vector=np.array([0, 0, 7, 0], dtype=np.float32))
+    with Index.create(tmp_path / "i", model="m", dimension=4) as index:
+        assert update(index, given, encode) == Changes(added=3)
+        assert encode.asked == ["aa", "c"]
+        # Stored at unit length: the given one lies where "c" lies, not where "b" would.
+        assert index.vectors(range(3)).argmax(1).tolist() == [0, 2, 2]
+        assert update(index, items({"1": "aa", "2": "b", "3": "c"}), encode) == Changes(unchanged=3)
+
+
 def test_what_died_halfway_goes_on(tmp_path):
     whole = {str(n): "abcdef"[n % 6] * (n + 1) for n in range(20)}
 

@@ -23,6 +23,7 @@ from nearfar.encoders.static import Static
 from nearfar.encoders.transformer import Transformer
 from nearfar.search import shard_files
 from nearfar.search.encode_shard import encode_shard
+from nearfar.search.index import Index
 from nearfar.search.merge_shards import all_shards, merge_shards
 from nearfar.search.shard_files import ShardNumber, read_shard
 from small_world import world
@@ -480,3 +481,55 @@ def test_what_is_wrong_is_said(more, said, place, tmp_path, capsys):
     assert main([*words, "--out", str(tmp_path / "s"), *more]) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "s").exists()
+
+
+# An index of them.
+
+
+def indexed(place, shards, out, *more, data="my.jsonl", column="answer"):
+    words = [str(place / "model"), str(place / data), "--column", column, "--vectors", str(shards), "--out", str(out)]
+    return main(["index", *words, "--quiet", *more])
+
+
+def test_an_index_of_shards_is_that_of_the_data_and_encodes_nothing(place, shards, tmp_path, monkeypatch, capsys):
+    words = ["index", str(place / "model"), str(place / "my.jsonl"), "--column", "answer", "--quiet"]
+    assert main([*words, "--out", str(tmp_path / "whole")]) == 0
+    with monkeypatch.context() as patched:
+        patched.setattr(Model, "encode", None)
+        assert indexed(place, shards, tmp_path / "made", "--at-once", "50") == 0
+        assert "120 records" in capsys.readouterr().out.splitlines()[-2]
+        assert indexed(place, shards, tmp_path / "made", "--json") == 0
+        assert json.loads(capsys.readouterr().out)["unchanged"] == 120
+    with Index.open(tmp_path / "whole") as whole, Index.open(tmp_path / "made") as made:
+        np.testing.assert_allclose(made.vectors(range(120)), whole.vectors(range(120)), atol=1e-6)
+        assert [made.row(n) for n in range(120)] == [whole.row(n) for n in range(120)]
+        assert not np.allclose(
+            made.vectors(range(119)), whole.vectors(range(1, 120))
+        )  # known bad: each one's neighbour
+    # Encoded in the other way, nothing has changed: the vector is no part of what a record says.
+    assert main([*words, "--out", str(tmp_path / "made"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["unchanged"] == 120
+
+
+def test_an_index_refuses_shards_of_something_else(place, shards, tmp_path, capsys):
+    others = [{"answer": text.replace("again", "anew"), "where": "here"} for text in TEXTS]
+    (place / "other.jsonl").write_text("".join(json.dumps(row) + "\n" for row in others))
+    model(seed=1).save(place / "second")
+    assert indexed(place, shards, tmp_path / "made", data="other.jsonl") == 2
+    assert "these vectors are of something else: data " in capsys.readouterr().err
+    assert indexed(place, shards, tmp_path / "made", data="other.jsonl", column="where") == 2
+    assert "column answer there, where here" in capsys.readouterr().err
+    assert indexed(place, shards, tmp_path / "made", "--side", "query") == 2
+    assert "side document there, query here" in capsys.readouterr().err
+    words = [str(place / "second"), str(place / "my.jsonl"), "--column", "answer", "--vectors", str(shards)]
+    assert main(["index", *words, "--out", str(tmp_path / "made")]) == 2
+    assert "model " in capsys.readouterr().err
+    with (shards / "shard-00003-of-00005.npy").open("r+b") as file:
+        file.seek(200)
+        file.write(b"\1\2\3\4")
+    assert indexed(place, shards, tmp_path / "made") == 3
+    assert "--shard 3/5" in capsys.readouterr().err
+    (shards / "shard-00002-of-00005.json").unlink()
+    assert indexed(place, shards, tmp_path / "made") == 3
+    assert "missing: 2" in capsys.readouterr().err
+    assert not (tmp_path / "made").exists()

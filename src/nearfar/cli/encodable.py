@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nearfar.core.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from nearfar.data.records import Records
 
 
 class Encodable(NamedTuple):
@@ -33,6 +36,17 @@ def check_column(data: str, column: str | None) -> None:
         raise UsageError("a folder has no columns", where="--column", remedy="leave it out")
     if not folder and column is None:
         raise UsageError("which column?", where="--column", remedy="name the one to encode")
+
+
+def records_of(data: str, column: str | None) -> tuple[Records, str]:
+    """The same records, read when asked for and known by a digest, and the name of what is encoded of them."""
+    from nearfar.data.image_folder import image_folder
+    from nearfar.data.lazy import lazy_records
+
+    check_column(data, column)
+    if column is None:
+        return image_folder(data, check="header"), "image"
+    return lazy_records(data, {column: "text"}), column
 
 
 def _texts(data: str, column: str) -> Iterator[Encodable]:

@@ -6,6 +6,7 @@ import argparse
 import shlex
 from pathlib import Path
 
+from nearfar.cli.encodable import records_of
 from nearfar.cli.terminal import print_json
 from nearfar.core.progress import bar
 
@@ -35,21 +36,18 @@ def check_shard(args: argparse.Namespace) -> None:
 
 def encode_shard(args: argparse.Namespace) -> int:
     """Encode one shard, say what it is and how far the whole is."""
-    from nearfar.data.image_folder import image_folder
-    from nearfar.data.lazy import lazy_records
     from nearfar.search import encode_shard as shards
     from nearfar.search.shard_files import ShardNumber
     from nearfar.training.load import load
 
     shard = ShardNumber.parse(args.shard)
-    folder = Path(args.data).is_dir()
-    records = image_folder(args.data, check="header") if folder else lazy_records(args.data, {args.column: "text"})
+    records, column = records_of(args.data, args.column)
     model = load(args.model)
     with bar(f"shard {shard}", quiet=args.quiet or args.json) as update:
         made, there = shards.encode_shard(
             model,
             records,
-            "image" if folder else args.column,
+            column,
             args.out,
             shard,
             side=args.side or model.document_side,

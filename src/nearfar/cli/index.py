@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nearfar.cli.arguments import add_json, add_quiet
-from nearfar.cli.encodable import encodable
+from nearfar.cli.encodable import encodable, records_of
 from nearfar.cli.terminal import print_json
 from nearfar.core.progress import bar
 
@@ -18,6 +18,7 @@ EXAMPLES = """examples:
   nearfar index runs/pairs-1 answers.jsonl --column answer --key id --prune --out answers     later, with what changed
   nearfar index runs/pairs-1 big.parquet --column body --dtype int8 --dimension 128 --out big
   nearfar index runs/image_views-1 photos/ --out photos-index
+  nearfar index runs/pairs-1 big.jsonl --column body --vectors shards/ --out big     what `nearfar encode --shard` has encoded
   nearfar search answers "how do I sort a list"
 
 An index that is there already is brought up to date: what is new or changed is encoded, the rest is left as it is. So a process that
@@ -50,6 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dimension", type=int, metavar="D", help="keep the first D numbers of a vector (Matryoshka models)"
     )
+    parser.add_argument(
+        "--vectors", metavar="DIR", help="the shards of `nearfar encode --shard` of this data, instead of encoding it"
+    )
     parser.add_argument("--prune", action="store_true", help="delete records from the index that the data has no more")
     parser.add_argument("--compact", action="store_true", help="give back the room of deleted and replaced vectors")
     parser.add_argument(
@@ -76,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     model = load(args.model)
     side = args.side or model.document_side
     model.tower(side)  # refuses a side that there is not before anything is written
-    items = _items(args)
+    items = _items(args) if args.vectors is None else _with_vectors(args, model, side)
     with _opened(args, model, side) as index, bar("indexing", quiet=args.quiet or args.json) as told:
         total = _total(args.data)
         changes = update(
@@ -166,6 +170,27 @@ def _items(args: argparse.Namespace) -> Iterator[Any]:
                     remedy=f"its columns are {sorted(row)}",
                 )
         yield Item(str(key), row, item, where)
+
+
+def _with_vectors(args: argparse.Namespace, model: Any, side: str) -> Iterator[Any]:
+    """The records with the vectors of the shards, which are all there, whole, and of this data, model and side."""
+    from nearfar.core.errors import UsageError
+    from nearfar.search.merge_shards import all_shards
+    from nearfar.search.shard_files import differing
+
+    shards = all_shards(args.vectors)
+    records, column = records_of(args.data, args.column)
+    there = shards.first.common
+    asked = {"model": model.fingerprint, "data": records.fingerprint, "column": column, "side": side}
+    odd = differing(there, {**there, **asked, "total": len(records)}, "{} there, {} here")
+    if odd:
+        raise UsageError(
+            f"these vectors are of something else: {'; '.join(odd)}",
+            where="--vectors",
+            remedy="encode this data anew, or leave --vectors out",
+        )
+    rows = shards.rows()
+    return (item._replace(vector=vector) for item, vector in zip(_items(args), rows, strict=True))
 
 
 def _total(data: str) -> int:

@@ -37,6 +37,12 @@ class Shards(NamedTuple):
         """[n d] of all vectors."""
         return sum(map(len, self.files)), self.first.dimension
 
+    def rows(self) -> Iterator[np.ndarray]:
+        """The vectors [d] in the order of the records, after all were looked at: raises DataError as `blocks` does."""
+        for _ in self.blocks():
+            pass
+        return (row for block in self.blocks() for row in block)
+
     def blocks(self) -> Iterator[np.ndarray]:
         """All vectors in the order of the records, some thousand at a time.
 

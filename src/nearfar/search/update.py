@@ -23,12 +23,13 @@ AT_ONCE = 2_048  # records encoded and written at once: what a kill may cost
 
 
 class Item(NamedTuple):
-    """A record of a source: its key, the row to keep of it, what is encoded, and where it stands for people."""
+    """A record of a source: its key, the row to keep of it, what is encoded, where it stands for people, and its vector if it has one."""
 
     key: str
     row: Mapping[str, Any]
     encoded: Any
     where: str
+    vector: np.ndarray | None = None
 
 
 @dataclass
@@ -53,7 +54,8 @@ def update(
 ) -> Changes:
     """Add and update the records of a source; with `prune` delete rows that it has no more. What changed.
 
-    encode    records -> vectors [n m], m at least the index's dimension: the first ones are kept (Matryoshka); zeros are left out
+    encode    records -> vectors [n m], m at least the index's dimension: the first ones are kept (Matryoshka); zeros are left out;
+              it is not asked for those that have a vector
     progress  called with how many records are done
 
     Errors: DataError for a key that the source has twice, and what `Index.add` raises; what was written before stays.
@@ -80,7 +82,7 @@ def update(
 def _write(
     index: Backend, new: list[tuple[Item, bytes]], encode: Callable[[Sequence[Any]], np.ndarray], changes: Changes
 ) -> None:
-    vectors = np.asarray(encode([item.encoded for item, _ in new]))[:, : index.manifest.dimension]
+    vectors = _vectors([item for item, _ in new], encode, index.manifest.dimension)
     known = np.asarray(vectors.any(1), dtype=bool)
     changes.unknown += int((~known).sum())
     kept = [pair for pair, is_known in zip(new, known, strict=True) if is_known]
@@ -94,6 +96,13 @@ def _write(
         added = len(index) - before
         changes.added += added
         changes.updated += len(kept) - added
+
+
+def _vectors(items: Sequence[Item], encode: Callable[[Sequence[Any]], np.ndarray], dimension: int) -> np.ndarray:
+    """[n dimension], those that are there already and those of `encode`, in the order of the items."""
+    asked = [item.encoded for item in items if item.vector is None]
+    made = iter(np.asarray(encode(asked)) if asked else [])
+    return np.stack([(next(made) if item.vector is None else item.vector)[:dimension] for item in items])
 
 
 def _once(part: list[Item], seen: set[bytes]) -> None:
