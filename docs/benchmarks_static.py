@@ -9,8 +9,8 @@ from typing import Any
 IN_HAND = "records in hand"
 ABOUT = (
     "The recipe `pairs` on {trained:,} pairs in its passes, docstrings with their functions. The first figure counts everything from "
-    "pairs to weights; the second leaves out that a vocabulary is chosen, which other trainings bring along; the third is the loop alone, "
-    "without preparing the texts once, which happens where they are in hand."
+    "pairs to weights; the second begins with an encoder whose vocabulary has been chosen; the third is the loop alone: texts in hand are "
+    "prepared once, before it."
 )
 
 Row = dict[str, Any]
