@@ -32,6 +32,7 @@ from measure import (
     Record,
     Worker,
     answered,
+    command_line,
     find,
     measured,
     require_installed,
@@ -181,13 +182,8 @@ def lines(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="8 tokens, one round, printed and not stored")
-    parser.add_argument("--fresh", action="store_true", help="forget the stored record first")
+    parser = command_line(__doc__ or "", RECORD, quick="8 tokens, one round", runs=f"rounds ({RUNS})", workers=WAYS)
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS), help="which models")
-    parser.add_argument("--runs", type=int, help=f"rounds ({RUNS})")
-    parser.add_argument("--out", type=Path, help=f"the record (benchmarks/records/{RECORD.name})")
-    parser.add_argument("--worker", choices=WAYS, help=argparse.SUPPRESS)
     return parser.parse_args(words)
 
 

@@ -35,6 +35,7 @@ from measure import (
     Record,
     Worker,
     answered,
+    command_line,
     level_mb,
     measured,
     model_folder,
@@ -241,14 +242,11 @@ def say(text: str) -> None:
 
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="few texts, one round, printed and not stored")
-    parser.add_argument("--fresh", action="store_true", help="forget the stored record first")
-    parser.add_argument("--runs", type=int, help=f"rounds ({RUNS})")
+    parser = command_line(
+        __doc__ or "", RECORD, quick="few texts, one round", runs=f"rounds ({RUNS})", workers=[*SIDES, DATA]
+    )
     parser.add_argument("--texts", type=int, help=f"texts ({Sizes.texts:,})")
     parser.add_argument("--budgets", type=int, nargs="+", help="compare tokens at once, and store nothing")
-    parser.add_argument("--out", type=Path, help=f"the record (benchmarks/records/{RECORD.name})")
-    parser.add_argument("--worker", choices=[*SIDES, DATA], help=argparse.SUPPRESS)
     return parser.parse_args(words)
 
 

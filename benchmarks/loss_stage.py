@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from measure import RECORDS, Record, Worker, find, level_mb, measured, require_linux, rotated, serve
+from measure import RECORDS, Record, Worker, command_line, find, level_mb, measured, require_linux, rotated, serve
 from peers import LIMITS, PEERS, TEMPERATURE, Peer, products
 
 RECORD = RECORDS / "loss_stage.json"
@@ -338,17 +338,18 @@ def chosen(args: argparse.Namespace) -> tuple[Case, ...]:
 
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="two small sizes, printed and not stored")
-    parser.add_argument("--fresh", action="store_true", help="forget the stored record first")
+    parser = command_line(
+        __doc__ or "",
+        RECORD,
+        quick="two small sizes",
+        runs="runs a case, instead of the plan's 5 (1 at 65,536)",
+        workers=sorted(PEERS),
+    )
     parser.add_argument("--minutes", type=float, default=25.0, help="begin no case that would end after this (25)")
     parser.add_argument("--sizes", type=int, nargs="+", help="numbers of pairs, instead of the plan")
     parser.add_argument("--dimensions", type=int, nargs="+", default=[256], help="with --sizes (256)")
     parser.add_argument("--dtypes", nargs="+", default=["float32"], choices=sorted(TOLERANCE), help="with --sizes")
     parser.add_argument("--peers", nargs="+", choices=sorted(PEERS), metavar="PEER", help="some of the peers")
-    parser.add_argument("--runs", type=int, help="runs a case, instead of the plan's 5 (1 at 65,536)")
-    parser.add_argument("--out", type=Path, help=f"the record (benchmarks/records/{RECORD.name})")
-    parser.add_argument("--worker", choices=sorted(PEERS), help=argparse.SUPPRESS)
     return parser.parse_args(words)
 
 

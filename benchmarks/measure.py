@@ -9,6 +9,7 @@ what is reported is its height above the level before the first run, when inputs
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import ctypes
 import importlib.metadata
@@ -173,6 +174,20 @@ def disagreement(rows: Sequence[dict[str, Any]], tolerance: float, by: str) -> s
         if not all(abs(v - first) <= tolerance * max(1.0, abs(first)) for v in values.values()):
             return f"the {by}s differ in {what}: {values}"
     return ""
+
+
+# The command line
+
+
+def command_line(about: str, record: Path, *, quick: str, runs: str, workers: Sequence[str]) -> argparse.ArgumentParser:
+    """What all programs take; `about` is a program's own text, `workers` the names of its processes."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help=f"{quick}, printed and not stored")
+    parser.add_argument("--fresh", action="store_true", help="forget the stored record first")
+    parser.add_argument("--runs", type=int, help=runs)
+    parser.add_argument("--out", type=Path, help=f"the record (benchmarks/records/{record.name})")
+    parser.add_argument("--worker", choices=workers, help=argparse.SUPPRESS)
+    return parser
 
 
 # Records

@@ -35,6 +35,7 @@ from measure import (
     Record,
     Worker,
     answered,
+    command_line,
     disagreement,
     find,
     level_mb,
@@ -246,14 +247,11 @@ def lines(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="16 pairs, 2 runs, printed and not stored")
-    parser.add_argument("--fresh", action="store_true", help="forget the stored record first")
+    parser = command_line(
+        __doc__ or "", RECORD, quick="16 pairs, 2 runs", runs="runs of each way (5)", workers=sorted(WAYS)
+    )
     parser.add_argument("--data", nargs="+", choices=sorted(FILES), default=list(FILES), help="which texts")
     parser.add_argument("--pairs", type=int, help=f"pairs a batch ({PAIRS})")
-    parser.add_argument("--runs", type=int, help="runs of each way (5)")
-    parser.add_argument("--out", type=Path, help=f"the record (benchmarks/records/{RECORD.name})")
-    parser.add_argument("--worker", choices=sorted(WAYS), help=argparse.SUPPRESS)
     return parser.parse_args(words)
 
 

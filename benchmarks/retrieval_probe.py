@@ -19,7 +19,6 @@ is not counted. Memory is the peak above what lies there before: the tables, the
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import sys
 from collections.abc import Callable, Sequence
@@ -34,6 +33,7 @@ from measure import (
     Record,
     Worker,
     answered,
+    command_line,
     find,
     level_mb,
     measured,
@@ -310,15 +310,12 @@ def say(text: str) -> None:
 
 def main() -> None:
     """Measure what is not measured yet, and store it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="tiny sizes, one round, printed and not stored")
-    parser.add_argument("--fresh", action="store_true", help="forget the stored record first")
-    parser.add_argument("--runs", type=int, help=f"rounds ({RUNS})")
+    parser = command_line(
+        __doc__ or "", RECORD, quick="tiny sizes, one round", runs=f"rounds ({RUNS})", workers=list(SIDES)
+    )
     parser.add_argument("--sides", nargs="+", choices=list(SIDES), default=list(SIDES), help="some of them")
     parser.add_argument("--documents", type=int, help=f"({Sizes.documents})")
     parser.add_argument("--queries", type=int, help=f"({Sizes.queries})")
-    parser.add_argument("--out", type=Path, help=f"the record (benchmarks/records/{RECORD.name})")
-    parser.add_argument("--worker", choices=list(SIDES), help=argparse.SUPPRESS)
     args = parser.parse_args()
     require_linux()
     require_installed(NEEDED)

@@ -45,6 +45,7 @@ from measure import (
     Record,
     Worker,
     answered,
+    command_line,
     level_mb,
     measured,
     require_installed,
@@ -395,17 +396,14 @@ def say(text: str) -> None:
 
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="2,000 vectors, one round, printed and not stored")
-    parser.add_argument("--fresh", action="store_true", help="forget the stored record first")
+    parser = command_line(
+        __doc__ or "", RECORD, quick="2,000 vectors, one round", runs=f"rounds ({RUNS})", workers=list(SIDES)
+    )
     parser.add_argument("--sizes", type=int, nargs="+", help=f"numbers of vectors ({', '.join(map(str, SIZES))})")
-    parser.add_argument("--runs", type=int, help=f"rounds ({RUNS})")
     parser.add_argument("--sides", nargs="+", choices=list(SIDES), default=list(SIDES), help="some of them (all)")
     parser.add_argument(
         "--work", type=Path, metavar="DIR", help="where vectors and indexes are kept (nowhere: a folder that goes)"
     )
-    parser.add_argument("--out", type=Path, help=f"the record (benchmarks/records/{RECORD.name})")
-    parser.add_argument("--worker", choices=list(SIDES), help=argparse.SUPPRESS)
     return parser.parse_args(words)
 
 

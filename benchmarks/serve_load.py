@@ -12,7 +12,8 @@ in a process of its own on this machine; 6 clients in another one ask over loopb
     explain   what made the best hit near
     write     10 records, encoded, on the disk when it is answered; every other time they are deleted again
 
-Before them one client types alone for a sixth of the time (`type alone`). A status other than 200 is an error. Server and clients share the cores, so that the figures are lower bounds of what either could do.
+Before them one client types alone for a sixth of the time (`type alone`). A status other than 200 is an error. Server and clients share the
+cores, so that the figures are lower bounds of what either could do.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from measure import RECORDS, Record, Worker, answered, require_linux, rotated, serve
+from measure import RECORDS, Record, Worker, answered, command_line, require_linux, rotated, serve
 from train_batches import harvested
 from train_sides import fit, with_fit
 
@@ -149,12 +149,7 @@ def everything(row: dict[str, Any]) -> list[float]:
 
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="few pairs, one round, printed and not stored")
-    parser.add_argument("--fresh", action="store_true", help="forget the stored record first")
-    parser.add_argument("--runs", type=int, help=f"rounds ({RUNS})")
-    parser.add_argument("--out", type=Path, help=f"the record (benchmarks/records/{RECORD.name})")
-    parser.add_argument("--worker", choices=CASES, help=argparse.SUPPRESS)
+    parser = command_line(__doc__ or "", RECORD, quick="few pairs, one round", runs=f"rounds ({RUNS})", workers=CASES)
     return parser.parse_args(words)
 
 

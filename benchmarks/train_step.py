@@ -39,6 +39,7 @@ from measure import (
     Record,
     Worker,
     answered,
+    command_line,
     disagreement,
     find,
     level_mb,
@@ -353,16 +354,17 @@ def say(text: str) -> None:
 
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="tiny sizes, one round, printed and not stored")
-    parser.add_argument("--fresh", action="store_true", help="forget the stored record first")
+    parser = command_line(
+        __doc__ or "",
+        RECORD,
+        quick="tiny sizes, one round",
+        runs="rounds of every case, trainings, seeds (3, 3, 4)",
+        workers=[*SIDES, DATA],
+    )
     parser.add_argument("--minutes", type=float, default=25.0, help="begin no round that would end after this (25)")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="some of what is measured")
-    parser.add_argument("--runs", type=int, help="rounds of every case, trainings, seeds (3, 3, 4)")
     parser.add_argument("--pairs", type=int, help=f"pairs a batch ({Sizes.pairs})")
     parser.add_argument("--micro-batch", type=int, help=f"our tokens a micro-batch ({Sizes.micro_batch})")
-    parser.add_argument("--out", type=Path, help=f"the record (benchmarks/records/{RECORD.name})")
-    parser.add_argument("--worker", choices=[*SIDES, DATA], help=argparse.SUPPRESS)
     return parser.parse_args(words)
 
 

@@ -4,7 +4,6 @@ import json
 import os
 import pickle
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import nearfar as nf
+from failing_renames import fail_second_rename
 from nearfar.core.errors import DataError, ResourceError, UsageError
 from nearfar.core.files import sha256
 from small_world import QUICK, world
@@ -166,15 +166,7 @@ def test_a_save_that_fails_leaves_the_old_model(model, saved, monkeypatch):
 
 
 def test_dying_between_the_two_renames_keeps_the_old_model(model, saved, monkeypatch):
-    original, calls = Path.rename, []
-
-    def rename(self, target):
-        calls.append(target)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return original(self, target)
-
-    monkeypatch.setattr(Path, "rename", rename)
+    fail_second_rename(monkeypatch, KeyboardInterrupt)
     with pytest.raises(KeyboardInterrupt):
         model.save(saved)
     monkeypatch.undo()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
@@ -45,6 +46,41 @@ def searcher(tmp_path, model, texts):
     keys = [f"k{n}" for n in range(30)]
     index = Index.build(tmp_path / "i", vectors, rows, model=model.fingerprint, about={"side": "document"}, keys=keys)
     return Searcher(index, model)
+
+
+def test_words_are_looked_up_while_vectors_are_compared(searcher, texts, monkeypatch):
+    begun, words, nearest = Event(), searcher.index.words, searcher.index.nearest
+    expected = searcher.search(texts[4], 5)
+
+    def looked_up(*given, **more):
+        begun.set()
+        return words(*given, **more)
+
+    def compared(*given, **more):
+        assert begun.wait(30), "one waits for the other"
+        return nearest(*given, **more)
+
+    monkeypatch.setattr(searcher.index, "words", looked_up)
+    monkeypatch.setattr(searcher.index, "nearest", compared)
+    assert searcher.search(texts[4], 5) == expected
+    # Under a filter one after the other, so that only one of them reads all rows for it.
+    begun.clear()
+
+    def compared_first(*given, **more):
+        assert not begun.wait(0.3), "both read at once"
+        return nearest(*given, **more)
+
+    monkeypatch.setattr(searcher.index, "nearest", compared_first)
+    assert searcher.search(texts[4], 5, where=[Filter("even", "=", True)])
+    assert begun.is_set()
+    monkeypatch.setattr(searcher.index, "nearest", nearest)
+
+    def fails(*given, **more):
+        raise DataError("damaged", where="words")
+
+    monkeypatch.setattr(searcher.index, "words", fails)
+    with pytest.raises(DataError, match="damaged"):
+        searcher.search(texts[4], 5)
 
 
 def test_both_rankings_are_joined_as_the_formula_says(searcher, texts):

@@ -524,6 +524,8 @@ def test_an_index_refuses_shards_of_something_else(place, shards, tmp_path, caps
     words = [str(place / "second"), str(place / "my.jsonl"), "--column", "answer", "--vectors", str(shards)]
     assert main(["index", *words, "--out", str(tmp_path / "made")]) == 2
     assert "model " in capsys.readouterr().err
+    assert indexed(place, shards / "shard-00001-of-00005.npy", tmp_path / "made") == 3
+    assert "this is a file, and shards are a folder" in capsys.readouterr().err
     with (shards / "shard-00003-of-00005.npy").open("r+b") as file:
         file.seek(200)
         file.write(b"\1\2\3\4")

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from failing_renames import fail_second_rename
 from nearfar.core import directories
 from nearfar.core.errors import DataError, ResourceError
 from nearfar.search import index as index_module
@@ -44,15 +45,7 @@ def test_an_interrupted_build_leaves_the_old_index(tmp_path, monkeypatch, point,
 
 def test_dying_between_the_two_renames_keeps_the_old_index(tmp_path, monkeypatch):
     made(tmp_path / "index", tag="old")
-    original, calls = Path.rename, []
-
-    def rename(self, target):
-        calls.append(target)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return original(self, target)
-
-    monkeypatch.setattr(Path, "rename", rename)
+    fail_second_rename(monkeypatch, KeyboardInterrupt)
     with pytest.raises(KeyboardInterrupt):
         made(tmp_path / "index", tag="new")
     monkeypatch.undo()
@@ -67,15 +60,7 @@ def test_dying_between_the_two_renames_keeps_the_old_index(tmp_path, monkeypatch
 
 def test_a_failing_rename_puts_the_old_index_back(tmp_path, monkeypatch):
     made(tmp_path / "index", tag="old")
-    original, calls = Path.rename, []
-
-    def rename(self, target):
-        calls.append(target)
-        if len(calls) == 2:
-            raise OSError(5, "Input/output error")
-        return original(self, target)
-
-    monkeypatch.setattr(Path, "rename", rename)
+    fail_second_rename(monkeypatch, OSError(5, "Input/output error"))
     with pytest.raises(ResourceError, match="an older one is as it was"):
         made(tmp_path / "index", tag="new")
     assert (tmp_path / "index" / "index.json").exists()

@@ -76,10 +76,23 @@ def test_after_an_error_no_gradient_is_left_half_made() -> None:
     assert tower.table.grad is None
 
 
+class Tabled(nn.Module):
+    """A module that names its table."""
+
+    tables = ("table",)
+
+    def __init__(self, table: nn.Parameter) -> None:
+        super().__init__()
+        self.table = table
+
+
+class Sharded(nn.Parameter):
+    """What tells a weight under FSDP2 from others."""
+
+    device_mesh = "a mesh"
+
+
 def test_tables_that_are_sharded_are_left_alone() -> None:
     table = nn.Parameter(torch.zeros(2, 2))
-    module = nn.Module()
-    module.table, module.tables = table, ("table",)  # type: ignore[assignment]
-    assert tables_of(groups_of({"m": module})) == [table]
-    table.device_mesh = "a mesh"  # type: ignore[attr-defined]
-    assert tables_of(groups_of({"m": module})) == []
+    assert tables_of(groups_of({"m": Tabled(table)})) == [table]
+    assert tables_of(groups_of({"m": Tabled(Sharded(torch.zeros(2, 2)))})) == []

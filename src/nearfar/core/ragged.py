@@ -37,7 +37,7 @@ def taken(offsets: Int[Tensor, " m"], index: Any) -> tuple[Int[Tensor, " items"]
     ([3, 0, 1, 2], [0, 1, 4])
     """
     chosen = index if isinstance(index, slice) else np.asarray(torch.as_tensor(index, dtype=torch.long).cpu())
-    # In numpy, which takes a third of torch's time for these sizes: all batches of the static encoder are gathered by this.
+    # In numpy, whose calls cost less at these sizes: all batches of the static encoder are gathered by this.
     at = offsets.cpu().numpy()
     start, stop = at[:-1][chosen], at[1:][chosen]
     made = np.concatenate([[0], (stop - start).cumsum()])

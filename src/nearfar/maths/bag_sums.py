@@ -3,8 +3,8 @@
         sum_i  = sum over units m of bag i of  a_m E_{u_m}
         dE_u   = sum over the m with u_m = u of  a_m d_{i(m)}        a bag of the bags' gradients for every unit: the same sum, transposed
 
-torch's `embedding_bag` writes a new gradient as large as the table in every backward pass, mostly zeros, and adds up its rows with a
-slower kernel than it sums with. For 1,024 texts of 190 units that is most of a training step of the static encoder.
+torch's `embedding_bag` writes a new gradient as large as the table in every backward pass, mostly zeros. What the static encoder reaches
+with this: docs/benchmarks.md.
 """
 
 from __future__ import annotations

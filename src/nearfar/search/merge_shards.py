@@ -66,6 +66,12 @@ def all_shards(directory: str | Path) -> Shards:
     Errors: DataError for no shards, for missing ones, which it names all, for damaged descriptions, for shards of several corpora.
     """
     place = Path(directory)
+    if place.is_file():
+        raise DataError(
+            "this is a file, and shards are a folder of files",
+            where=str(place),
+            remedy="give the folder: encode's --out",
+        )
     found = [read_shard(path) for path in sorted(place.glob("shard-*-of-*.json"))]
     if not found:
         begun = len(list(place.glob("shard-*-of-*.work")))

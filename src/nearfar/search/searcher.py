@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -76,6 +77,7 @@ class Searcher:
         self.query_side = "query" if "query" in model.sides else self.document_side
         self._known: OrderedDict[str, np.ndarray] = OrderedDict()
         self._lock = Lock()
+        self._beside = ThreadPoolExecutor(thread_name_prefix="nearfar-words")
 
     def search(
         self,
@@ -116,11 +118,18 @@ class Searcher:
                 raise UsageError("the query is empty", where=f"query {number}", remedy="ask for something")
         k = asked(k)
         depth = k if mode != "hybrid" and rerank is None else max(min(DEPTH * k, DEEPEST), SHALLOWEST, k)
-        near = self._near(texts, depth, where, alone=mode == "near") if mode != "words" else [None] * len(texts)
+
+        def by_words() -> list[Hits | None]:
+            return [self.index.words(text, depth, where=where, prefix=prefix) for text in texts]
+
+        nothing: list[Hits | None] = [None] * len(texts)
+        # Both leave Python's lock to others for most of their time. Not so under a filter: both would read all rows for it, once each.
+        beside = self._beside.submit(by_words) if mode == "hybrid" and not where else None
+        near = self._near(texts, depth, where, alone=mode == "near") if mode != "words" else nothing
+        words = nothing if mode == "near" else by_words() if beside is None else beside.result()
         made = []
-        for text, vectors in zip(texts, near, strict=True):
-            words = self.index.words(text, depth, where=where, prefix=prefix) if mode != "near" else None
-            found = self._joined(vectors, words, mode, depth if rerank else k)
+        for text, nearest, holding in zip(texts, near, words, strict=True):
+            found = self._joined(nearest, holding, mode, depth if rerank else k)
             made.append(_reranked(text, found, rerank)[:k] if rerank else found[:k])
         return made
 

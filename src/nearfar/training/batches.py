@@ -159,7 +159,7 @@ class Batches:
 
     def steps(self, first: int, last: int) -> Iterator[tuple[int, dict[str, Stream]]]:
         """(step, streams) of steps first to last - 1, prepared ahead in threads; no column changes between the two."""
-        # What is prepared is only gathered: a thread of its own for that was measured, and halved the pace of the static encoder.
+        # What is prepared is only gathered. A thread for that would call torch beside the encoder, and both would want every core.
         if not self.workers or len(self._ready) == len(self.sources):
             for step in range(first, last):
                 yield step, self.streams(step)

@@ -41,7 +41,7 @@ def words(text: str) -> list[str]:
     >>> words("getX(a_1)")
     ['getX', 'a_1']
     """
-    # The same words as by the pattern in half the time.
+    # The same words as by the pattern; this asks about each character once, in C.
     return text.translate(_BETWEEN).split() if text.isascii() else _WORD.findall(text)
 
 
